@@ -1,0 +1,201 @@
+// Package limit is the arithmetic of rate limits: who may go on, who waits how long, and what others have spent elsewhere.
+package limit
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Rate is a number of requests in a period, such as 200 a minute. The zero Rate limits nothing.
+type Rate struct {
+	Requests int
+	Period   time.Duration
+}
+
+// ParseRate reads "200/m", "30/s", "1000/h" or "0" (no limit).
+func ParseRate(s string) (Rate, error) {
+	bad := fmt.Errorf("rate %q is not accepted; give requests and a period such as 200/m, 30/s or 1000/h, or 0 for no limit", s)
+	count, unit, ok := strings.Cut(s, "/")
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 0 || n > 1e9 {
+		return Rate{}, bad
+	}
+	if n == 0 {
+		return Rate{}, nil
+	}
+	period, known := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
+	if !ok || !known {
+		return Rate{}, bad
+	}
+	return Rate{Requests: n, Period: period}, nil
+}
+
+func (r Rate) String() string {
+	for unit, period := range map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour} {
+		if r.Period == period && r.Requests > 0 {
+			return strconv.Itoa(r.Requests) + "/" + unit
+		}
+	}
+	return "0"
+}
+
+// Decision is the answer to one request for a unit.
+type Decision struct {
+	Allowed    bool
+	Limit      int           // requests in the period; 0: not limited
+	Remaining  int           // units left right now
+	RetryAfter time.Duration // when refused: until a unit is free
+	ResetAfter time.Duration // until all units are free again
+}
+
+// Limiter holds one Rate for many keys (clients), by the generic cell rate algorithm (ATM Forum TM 4.0, "virtual
+// scheduling"): one theoretical arrival time a key, bursts up to the whole Requests. Bounded to KeysMax keys; when full, the key that
+// is nearest to being forgotten anyway makes room. Safe for concurrent use; the locks are striped by key and cover no I/O.
+type Limiter struct {
+	rate     Rate
+	interval int64 // nanoseconds a unit
+	stripes  [stripeCount]stripe
+}
+
+// KeysMax is how many clients a Limiter remembers at once. 64 Ki keys are about 4 MiB; a flood of more addresses than that
+// makes the limiter forget those that have spent least.
+const KeysMax = 64 << 10
+
+const (
+	stripeCount = 64
+	stripeMax   = KeysMax / stripeCount
+	// evictProbes keys are compared when a stripe is full; the map's random order makes them a sample.
+	evictProbes = 8
+)
+
+type stripe struct {
+	mu   sync.Mutex
+	keys map[uint64]cell // guarded by mu
+}
+
+type cell struct {
+	tat   int64 // theoretical arrival time, Unix nanoseconds
+	spent int64 // units taken here since the last Spent
+}
+
+// New makes a Limiter. With the zero Rate everything is allowed.
+func New(rate Rate) *Limiter {
+	l := &Limiter{rate: rate}
+	if rate.Requests > 0 {
+		l.interval = max(int64(rate.Period)/int64(rate.Requests), 1)
+	}
+	return l
+}
+
+// Rate is the limit in force.
+func (l *Limiter) Rate() Rate { return l.rate }
+
+// Take asks for one unit for key at now (Unix nanoseconds) and takes it when it is free. share is this instance's part of the
+// limit, above 0 and at most 1; it is 1 where the limit is exchanged between instances, or where there is only one.
+func (l *Limiter) Take(key uint64, now int64, share float64) Decision {
+	return l.decide(key, now, share, true)
+}
+
+// Peek tells what Take would, and takes nothing.
+func (l *Limiter) Peek(key uint64, now int64, share float64) Decision {
+	return l.decide(key, now, share, false)
+}
+
+func (l *Limiter) decide(key uint64, now int64, share float64, take bool) Decision {
+	if l.interval == 0 {
+		return Decision{Allowed: true}
+	}
+	interval := int64(float64(l.interval) / share)
+	// A burst of the whole limit: the last unit may start one interval before its time.
+	burst := max(int64(float64(l.rate.Requests)*share), 1) * interval
+	s := &l.stripes[key%stripeCount]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.keys[key]
+	c.tat = max(c.tat, now)
+	d := Decision{Limit: l.rate.Requests}
+	if d.Allowed = c.tat+interval-now <= burst; d.Allowed && take {
+		c.tat += interval
+		c.spent++
+		s.putLocked(key, c, now)
+	}
+	if !d.Allowed {
+		d.RetryAfter = time.Duration(c.tat + interval - burst - now)
+	}
+	d.Remaining = int(max(burst-(c.tat-now), 0) / interval)
+	d.ResetAfter = time.Duration(c.tat - now)
+	return d
+}
+
+func (s *stripe) putLocked(key uint64, c cell, now int64) {
+	if s.keys == nil {
+		s.keys = make(map[uint64]cell)
+	}
+	if _, ok := s.keys[key]; !ok && len(s.keys) >= stripeMax {
+		s.evictLocked(now)
+	}
+	s.keys[key] = c
+}
+
+// evictLocked drops every sampled key that is back at rest, and the one nearest to it if none is.
+func (s *stripe) evictLocked(now int64) {
+	var victim uint64
+	lowest, probes, freed := int64(0), 0, false
+	for key, c := range s.keys {
+		if c.tat <= now && c.spent == 0 {
+			delete(s.keys, key)
+			freed = true
+		} else if probes == 0 || c.tat < lowest {
+			victim, lowest = key, c.tat
+		}
+		if probes++; probes == evictProbes {
+			break
+		}
+	}
+	if !freed {
+		delete(s.keys, victim)
+	}
+}
+
+// Spent calls each with every key that took units here since the last call, and how many. It also forgets keys at rest.
+func (l *Limiter) Spent(now int64, each func(key uint64, units int64)) {
+	type spend struct {
+		key   uint64
+		units int64
+	}
+	var spends []spend
+	for i := range l.stripes {
+		s := &l.stripes[i]
+		spends = spends[:0]
+		s.mu.Lock()
+		for key, c := range s.keys {
+			if c.spent > 0 {
+				spends = append(spends, spend{key, c.spent})
+				c.spent = 0
+				s.keys[key] = c
+			} else if c.tat <= now {
+				delete(s.keys, key)
+			}
+		}
+		s.mu.Unlock()
+		for _, sp := range spends {
+			each(sp.key, sp.units)
+		}
+	}
+}
+
+// Absorb counts units of key that were taken on other instances.
+func (l *Limiter) Absorb(key uint64, now, units int64) {
+	if l.interval == 0 || units <= 0 {
+		return
+	}
+	s := &l.stripes[key%stripeCount]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.keys[key]
+	c.tat = max(c.tat, now) + units*l.interval
+	s.putLocked(key, c, now)
+}

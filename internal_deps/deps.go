@@ -1,0 +1,27 @@
+package deps
+
+import (
+	_ "github.com/VictoriaMetrics/metrics"
+	_ "github.com/Shopify/toxiproxy/v2"
+	_ "github.com/Shopify/toxiproxy/v2/client"
+	_ "github.com/alecthomas/kong"
+	_ "github.com/anthdm/hollywood/actor"
+	_ "github.com/dchest/siphash"
+	_ "github.com/fasthttp/router"
+	_ "github.com/go-json-experiment/json"
+	_ "github.com/grafana/pyroscope-go"
+	_ "github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/pires/go-proxyproto"
+	_ "github.com/pressly/goose/v3"
+	_ "github.com/redis/go-redis/v9"
+	_ "github.com/schollz/progressbar/v3"
+	_ "github.com/valyala/fasthttp"
+	_ "github.com/valyala/fasthttp/fasthttputil"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/term"
+	_ "golang.org/x/tools/go/packages"
+	_ "modernc.org/sqlite"
+)
