@@ -1,0 +1,125 @@
+package testservices
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// PostgresConfig says how a cluster is started. The zero value is the fast one.
+type PostgresConfig struct {
+	// Durable keeps fsync on, for tests and benchmarks of durability; off, a crash of the machine may ruin the cluster.
+	Durable bool
+	// Settings are further "name=value" settings of the server.
+	Settings []string
+}
+
+// Postgres is a cluster of its own, with the superuser "postgres" and no password.
+type Postgres struct{ *Server }
+
+// StartPostgres makes a cluster in a temporary folder and starts it.
+func StartPostgres(cfg PostgresConfig) (*Postgres, error) {
+	initdb, err := postgresProgram("initdb").find()
+	if err != nil {
+		return nil, err
+	}
+	server, err := postgresProgram("postgres").find()
+	if err != nil {
+		return nil, err
+	}
+	cred, err := unprivileged()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "carom-postgres-")
+	if err != nil {
+		return nil, fmt.Errorf("make folder for postgres: %w", err)
+	}
+	pg, err := startPostgres(cfg, dir, initdb, server, cred)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return pg, nil
+}
+
+func startPostgres(cfg PostgresConfig, dir, initdb, server string, cred *syscall.Credential) (*Postgres, error) {
+	if cred != nil {
+		if err := os.Chown(dir, int(cred.Uid), int(cred.Gid)); err != nil {
+			return nil, fmt.Errorf("give folder to postgres' user: %w", err)
+		}
+	}
+	data := filepath.Join(dir, "data")
+	cmd := exec.Command(initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: cred}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("run initdb: %w\n%s", err, out)
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	settings := []string{
+		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(port), "unix_socket_directories=", "timezone=UTC",
+		"max_connections=100", "shared_buffers=128MB", "max_wal_size=1GB", "logging_collector=off",
+	}
+	if !cfg.Durable {
+		settings = append(settings, "fsync=off", "full_page_writes=off", "synchronous_commit=off")
+	}
+	args := []string{"-D", data}
+	for _, s := range append(settings, cfg.Settings...) {
+		args = append(args, "-c", s)
+	}
+	pg := &Postgres{&Server{
+		name: "postgres", dir: dir, port: port, path: server, args: args, user: cred,
+		quit: syscall.SIGINT, // "fast": clients are cut, the log is flushed
+		// "immediate" and not SIGKILL, so that it takes its shared memory along.
+		orphan: syscall.SIGQUIT,
+	}}
+	pg.ready = func(ctx context.Context) error {
+		conn, err := pgx.Connect(ctx, pg.URL("postgres"))
+		if err != nil {
+			return err
+		}
+		return conn.Close(ctx)
+	}
+	if err := pg.Start(); err != nil {
+		return nil, err
+	}
+	return pg, nil
+}
+
+// URL is the DSN of one database.
+func (p *Postgres) URL(database string) string {
+	return fmt.Sprintf("postgres://postgres@%s/%s?sslmode=disable", p.Addr(), database)
+}
+
+// unprivileged finds a user for Postgres, which refuses to run as root; nil when the caller is none.
+func unprivileged() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("read uid of %s: %w", name, err)
+		}
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("read gid of %s: %w", name, err)
+		}
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	}
+	return nil, errors.New("find a user for postgres: root may not run it, and there is neither postgres nor nobody")
+}
