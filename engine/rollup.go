@@ -75,7 +75,7 @@ func ReferrerHost(referrer []byte) string {
 		rest = rest[:i]
 	}
 	rest = rest[:min(len(rest), referrerHostMaxLen)]
-	return strings.ToLower(strings.ToValidUTF8(string(rest), "\uFFFD"))
+	return strings.ToLower(StoredText(rest))
 }
 
 // VisitUse is a number of visits that clicks took from a link's budget.

@@ -1,0 +1,231 @@
+// Package actors decides who owns mutable state, and in which order messages touch it: the shards with their published tables,
+// the loader between them and the store, the writer between the journal and the store, and their supervisor.
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/carom-dev/carom/actors/stage"
+	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/engine/table"
+)
+
+// Config is what the actors need. Links, Clicks, Journal and SetAside must be set; the rest has working zero values.
+type Config struct {
+	Links   engine.LinkLoader
+	Clicks  engine.ClickStore
+	Journal engine.ClickSource
+	// SetAside keeps a click that the store refuses, durably, with the reason.
+	SetAside func(c engine.Click, reason error) error
+
+	Shards        int           // a power of two from 1 to 1024; 0 means 16
+	CacheBytes    int64         // of all published tables; 0 means 1 GiB
+	CacheTTL      time.Duration // how long an entry is trusted; 0 means 300 s; whole seconds from 10 s to 24 h
+	LookupsMax    int           // visitors that wait for one shard at once; more are shed; 0 means 1024
+	LookupTimeout time.Duration // how long a visitor waits for the store; 0 means 225 ms
+	LoadTimeout   time.Duration // how long a query may take; 0 means 2 s
+	BatchMax      int           // clicks in a batch, four times as many while catching up; 0 means 5000
+	BatchInterval time.Duration // how long a click waits for its batch; 0 means 200 ms
+	Logger        *slog.Logger  // nil: slog.Default
+	Now           func() time.Time
+}
+
+// The bounds and defaults of Config.
+const (
+	shardsDefault        = 16
+	shardsMax            = 1024
+	cacheBytesDefault    = 1 << 30
+	cacheTTLDefault      = 300 * time.Second
+	lookupsMaxDefault    = 1024
+	lookupTimeoutDefault = 225 * time.Millisecond
+	loadTimeoutDefault   = 2 * time.Second
+	batchMaxDefault      = 5000
+	batchIntervalDefault = 200 * time.Millisecond
+
+	sweepInterval = time.Second
+	saltInterval  = time.Minute
+	// announceTimeout bounds the wait for a shard to take an edit over.
+	announceTimeout = 250 * time.Millisecond
+)
+
+// withDefaults fills the zero values.
+func (c Config) withDefaults() Config {
+	setDefault(&c.Shards, shardsDefault)
+	setDefault(&c.CacheBytes, cacheBytesDefault)
+	setDefault(&c.CacheTTL, cacheTTLDefault)
+	setDefault(&c.LookupsMax, lookupsMaxDefault)
+	setDefault(&c.LookupTimeout, lookupTimeoutDefault)
+	setDefault(&c.LoadTimeout, loadTimeoutDefault)
+	setDefault(&c.BatchMax, batchMaxDefault)
+	setDefault(&c.BatchInterval, batchIntervalDefault)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate names what is missing or out of bounds.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Links != nil && c.Clicks != nil && c.Journal != nil && c.SetAside != nil, "actors: Links, Clicks, Journal and SetAside must be set")
+	check(c.Shards >= 1 && c.Shards <= shardsMax && c.Shards&(c.Shards-1) == 0, "actors: Shards is %d; a power of two from 1 to %d is accepted", c.Shards, shardsMax)
+	if c.Shards >= 1 {
+		check(c.CacheBytes/int64(c.Shards) >= table.BytesMin, "actors: CacheBytes is %d; at least %d are needed for %d shards", c.CacheBytes, table.BytesMin*c.Shards, c.Shards)
+	}
+	check(c.CacheTTL >= 10*time.Second && c.CacheTTL <= 24*time.Hour, "actors: CacheTTL is %v; 10s to 24h are accepted", c.CacheTTL)
+	check(c.LookupsMax >= 1, "actors: LookupsMax is %d; at least 1 is needed", c.LookupsMax)
+	check(c.LookupTimeout >= time.Millisecond && c.LookupTimeout <= time.Minute, "actors: LookupTimeout is %v; 1ms to 1m are accepted", c.LookupTimeout)
+	check(c.LoadTimeout >= c.LookupTimeout, "actors: LoadTimeout is %v; at least LookupTimeout, %v, is needed", c.LoadTimeout, c.LookupTimeout)
+	check(c.BatchMax >= 1 && c.BatchMax <= 100_000, "actors: BatchMax is %d; 1 to 100000 are accepted", c.BatchMax)
+	check(c.BatchInterval >= time.Millisecond && c.BatchInterval <= time.Minute, "actors: BatchInterval is %v; 1ms to 1m are accepted", c.BatchInterval)
+	return errors.Join(errs...)
+}
+
+// Actors is the running whole. Made by New, Start once, Stop once. Its other methods are safe for concurrent use between the two;
+// Lookup also before and after.
+type Actors struct {
+	cfg        Config
+	stage      *stage.Stage
+	shards     []*shard
+	loader     *loader
+	writer     *writer
+	visitors   *visitors
+	supervisor *supervisor
+	leasable   atomic.Bool
+	salting    atomic.Bool
+
+	// stopTicks ends the tickers; written once by Start.
+	stopTicks context.CancelFunc
+}
+
+// New makes the actors; nothing runs yet but their mailboxes.
+func New(cfg Config) (*Actors, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	a := &Actors{cfg: cfg.withDefaults(), stopTicks: func() {}}
+	a.supervisor = &supervisor{cfg: &a.cfg}
+	var err error
+	if a.stage, err = stage.New(stage.Config{Logger: a.cfg.Logger, OnFault: a.supervisor.fault}); err != nil {
+		return nil, err
+	}
+	a.visitors = newVisitors(&a.cfg)
+	a.writer = &writer{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, batchMax: a.cfg.BatchMax}
+	a.writer.mailbox = stage.Spawn(a.stage, "writer", 16, a.writer)
+	a.loader = &loader{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, giveBacks: map[engine.LinkID]int64{}}
+	a.loader.mailbox = stage.Spawn(a.stage, "loader", a.cfg.Shards*loadsMax, a.loader)
+	for i := range a.cfg.Shards {
+		s := newShard(i, &a.cfg, a.cfg.CacheBytes/int64(a.cfg.Shards), a.loader.mailbox)
+		// Twice the visitors: refreshes and announcements go through the same door.
+		s.mailbox = stage.Spawn(a.stage, fmt.Sprintf("shard-%d", i), 2*a.cfg.LookupsMax, s)
+		a.shards = append(a.shards, s)
+	}
+	return a, nil
+}
+
+// Start begins to drain the journal and to keep time. It never blocks.
+func (a *Actors) Start(ctx context.Context) {
+	ctx, a.stopTicks = context.WithCancel(context.WithoutCancel(ctx))
+	a.stage.Every(ctx, a.cfg.BatchInterval, func() { a.writer.mailbox.TrySend(writerMessage{tick: true}) })
+	a.stage.Every(ctx, sweepInterval, func() {
+		for _, s := range a.shards {
+			s.mailbox.TrySend(shardMessage{kind: kindSweep})
+		}
+	})
+	renew := func() {
+		// One at a time; a store that hangs must not pile up workers.
+		if a.salting.CompareAndSwap(false, true) {
+			a.stage.Go("salts", func() {
+				defer a.salting.Store(false)
+				a.visitors.renew(ctx)
+			}, nil)
+		}
+	}
+	renew()
+	a.stage.Every(ctx, saltInterval, renew)
+}
+
+// Stop gives leased visits back, stores what the journal holds, and ends all actors. Call it when no visitor is served any
+// more. ctx bounds it: what could not be stored by then stays in the journal and is stored after the next start.
+func (a *Actors) Stop(ctx context.Context) error {
+	for _, s := range a.shards {
+		done := make(chan struct{})
+		if s.mailbox.Post(shardMessage{kind: kindRelease, done: done}) {
+			await(ctx, done)
+		}
+	}
+	done := make(chan struct{})
+	var errs []error
+	if a.writer.mailbox.Post(writerMessage{drain: done}) && !await(ctx, done) {
+		errs = append(errs, fmt.Errorf("store the clicks that the journal holds: %w", ctx.Err()))
+	}
+	a.stopTicks()
+	return errors.Join(append(errs, a.stage.Stop(context.WithoutCancel(ctx)))...)
+}
+
+// await waits for done or the end of ctx, and reports whether it was done.
+func await(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Announce implements engine.Announcer for this instance.
+func (a *Actors) Announce(ctx context.Context, l engine.Link, c engine.Change) engine.Propagation {
+	if c.ID != 0 {
+		a.apply(ctx, c, &l)
+	}
+	return engine.Propagation{Applied: 1, Live: 1}
+}
+
+// AnnounceMany implements engine.Announcer for this instance.
+func (a *Actors) AnnounceMany(ctx context.Context, changes []engine.Change) engine.Propagation {
+	for _, c := range changes {
+		if c.ID != 0 {
+			a.apply(ctx, c, nil)
+		}
+	}
+	return engine.Propagation{Applied: 1, Live: 1}
+}
+
+// apply has the shard of a changed link take the change over; link may be nil, then it is read again when it is asked for.
+func (a *Actors) apply(ctx context.Context, c engine.Change, link *engine.Link) {
+	s := a.shards[engine.ShardOf(c.Key.Hash(), len(a.shards))]
+	done := make(chan struct{})
+	// Over the mailbox's bound: an edit must not be lost, and edits are bounded by the API's own limits.
+	if !s.mailbox.Post(shardMessage{kind: kindChanged, change: c, link: link, done: done}) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)
+	defer cancel()
+	await(ctx, done)
+}
+
+// Visitor implements engine.VisitorHasher.
+func (a *Actors) Visitor(at int64, addr engine.TruncatedAddr, userAgent []byte) uint64 {
+	return a.visitors.Visitor(at, addr, userAgent)
+}

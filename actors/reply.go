@@ -1,0 +1,84 @@
+package actors
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+// reply is the pooled slot in which one visitor's request waits for its shard. Whoever holds a ticket to it from an earlier
+// use can't touch it: the ticket's generation is over.
+type reply struct {
+	// state is the generation above a phase (one bit): waiting, or answered.
+	state atomic.Uint64
+	ready chan struct{} // capacity 1
+	timer *time.Timer
+	// resolution is written by the one who answered, before ready.
+	resolution engine.Resolution
+}
+
+const (
+	phaseWaiting  = 0
+	phaseAnswered = 1
+	phaseBits     = 1
+)
+
+// ticket is the right to answer one use of a reply, once. A value; safe to hold for as long as one likes.
+type ticket struct {
+	reply      *reply
+	generation uint64
+}
+
+var replies = sync.Pool{New: func() any {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return &reply{ready: make(chan struct{}, 1), timer: timer}
+}}
+
+// acquireReply takes a reply from the pool, ready to wait.
+func acquireReply() (*reply, ticket) {
+	r := replies.Get().(*reply)
+	return r, ticket{r, r.state.Load() >> phaseBits}
+}
+
+// release ends this use of r, so that tickets to it are void, and gives it back to the pool.
+func (r *reply) release() {
+	r.resolution = engine.Resolution{}
+	r.state.Store((r.state.Load()>>phaseBits + 1) << phaseBits)
+	replies.Put(r)
+}
+
+// open reports whether the ticket's request still waits. It may stop waiting right afterwards.
+func (t ticket) open() bool {
+	return t.reply.state.Load() == t.generation<<phaseBits|phaseWaiting
+}
+
+// answer hands res to the request, if it still waits; false when it does not, and res reached nobody.
+func (t ticket) answer(res engine.Resolution) bool {
+	if !t.reply.state.CompareAndSwap(t.generation<<phaseBits|phaseWaiting, t.generation<<phaseBits|phaseAnswered) {
+		return false
+	}
+	t.reply.resolution = res
+	t.reply.ready <- struct{}{}
+	return true
+}
+
+// wait returns the answer and true, or false after max. Then it is r's owner again and must release it.
+func (r *reply) wait(max time.Duration) (engine.Resolution, bool) {
+	r.timer.Reset(max)
+	select {
+	case <-r.ready:
+		r.timer.Stop()
+		return r.resolution, true
+	case <-r.timer.C:
+	}
+	waiting := r.state.Load()
+	if waiting&phaseAnswered == 0 && r.state.CompareAndSwap(waiting, waiting|phaseAnswered) {
+		return engine.Resolution{}, false
+	}
+	// An answer won the race; it is a few instructions away.
+	<-r.ready
+	return r.resolution, true
+}

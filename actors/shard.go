@@ -1,0 +1,304 @@
+package actors
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/carom-dev/carom/actors/stage"
+	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/engine/table"
+)
+
+// shard owns the published table of its part of the codes, the look-ups that wait for the store, and the links' visit budgets.
+// Everything but table, budgets (each with its own rules) and the counters is owned by the shard's actor.
+type shard struct {
+	id      int
+	cfg     *Config
+	table   *table.Table
+	budgets *table.Budgets
+	mailbox *stage.Mailbox[shardMessage]
+	loader  *stage.Mailbox[loaderMessage]
+
+	waiting  map[engine.Key]*lookup // look-ups under way, by code
+	unsent   []engine.Key           // of waiting: not handed to the loader yet
+	loading  int                    // batches at the loader
+	accounts map[engine.LinkID]*account
+
+	admitted atomic.Int64 // visitors waiting for this shard
+	sheds    atomic.Int64
+	misses   atomic.Int64
+	joined   atomic.Int64
+	races    atomic.Int64 // loads thrown away, as the link changed under them
+}
+
+// lookup is one code that is being read from the store, and who waits for it. A refresh has no waiters.
+type lookup struct {
+	waiters []waiter
+	// leastVersion is the newest version that was announced while the load was under way: an older result is stale.
+	leastVersion uint64
+	tries        int
+}
+
+// waiter is one visitor.
+type waiter struct {
+	ticket
+	at    int64 // the request's time, Unix microseconds
+	visit engine.Visit
+}
+
+// shardMessage is what a shard's mailbox takes: exactly one of its parts is set, by kind.
+type shardMessage struct {
+	kind   messageKind
+	key    engine.Key      // lookup, refresh, changed
+	waiter waiter          // lookup
+	change engine.Change   // changed
+	link   *engine.Link    // changed: its new state, where that is known; refund: nil
+	id     engine.LinkID   // refund
+	loaded *loadResult     // loaded
+	leased *leaseResult    // leased
+	done   chan<- struct{} // changed, release: closed when it is in force
+}
+
+type messageKind uint8
+
+const (
+	kindLookup   messageKind = iota // a visitor asks for a code that is not published
+	kindRefresh                     // a published entry is past its time to live
+	kindLoaded                      // the loader's answer
+	kindChanged                     // a link has a new version
+	kindLeased                      // the loader's answer on visits
+	kindRefund                      // a visit that was taken was not served
+	kindDistrust                    // everything may be stale
+	kindSweep                       // time has passed
+	kindRelease                     // give all leased visits back: the last message
+)
+
+const (
+	// batchMax keys go into one load; SQLite and Postgres both answer so many in one query without strain.
+	batchMax = 256
+	// loadsMax batches of one shard are at the loader at once: one that runs while the next one fills.
+	loadsMax = 2
+	// triesMax loads of one look-up may be thrown away because the link changed meanwhile.
+	triesMax = 5
+	// staleRetry is after how many seconds an entry that could not be refreshed is tried again.
+	staleRetry = 5
+)
+
+func newShard(id int, cfg *Config, budgetBytes int64, loader *stage.Mailbox[loaderMessage]) *shard {
+	return &shard{
+		id: id, cfg: cfg, loader: loader,
+		table:   table.New(table.Config{BytesMax: budgetBytes, TTL: uint32(cfg.CacheTTL / time.Second), Epoch: cfg.Now().Unix() - epochSlack}),
+		budgets: &table.Budgets{}, waiting: map[engine.Key]*lookup{}, accounts: map[engine.LinkID]*account{},
+	}
+}
+
+// epochSlack lets a table's stamps lie before its making, in seconds: more than any time to live.
+const epochSlack = 1 << 24
+
+func (s *shard) now() int64 { return s.cfg.Now().Unix() }
+
+// Receive implements stage.Behavior.
+func (s *shard) Receive(m shardMessage) {
+	switch m.kind {
+	case kindLookup:
+		s.lookup(m.key, m.waiter)
+	case kindRefresh:
+		s.ask(m.key)
+	case kindLoaded:
+		s.loading--
+		s.loaded(m.loaded)
+	case kindChanged:
+		s.changed(m.change, m.link)
+		close(m.done)
+	case kindLeased:
+		s.leased(m.leased)
+	case kindRefund:
+		s.refund(m.id)
+	case kindDistrust:
+		s.table.Distrust(s.now())
+	case kindSweep:
+		s.sweepAccounts()
+	case kindRelease:
+		s.releaseAll()
+		close(m.done)
+	default:
+		panic("BUG: a message without kind")
+	}
+	s.send()
+}
+
+// Failed implements stage.Behavior: who waits for a message that panicked gets an answer, and what was under way is given up.
+func (s *shard) Failed(m shardMessage) {
+	switch m.kind {
+	case kindLookup:
+		m.waiter.answer(s.resolution(engine.OutcomeUnavailable, m.key.Hash()))
+	case kindLoaded:
+		for _, key := range m.loaded.keys {
+			s.fail(key)
+		}
+	case kindChanged:
+		s.table.Remove(m.change.Key)
+		close(m.done)
+	case kindRelease:
+		close(m.done)
+	case kindLeased:
+		s.leased(&leaseResult{link: m.leased.link, err: errLeaseFailed})
+	}
+	s.send()
+}
+
+func (s *shard) resolution(outcome engine.Outcome, hash uint64) engine.Resolution {
+	return engine.Resolution{Outcome: outcome, Shard: s.id, Hash: hash}
+}
+
+// lookup answers a visitor from what has been published since it asked, or lets it wait for the store.
+func (s *shard) lookup(key engine.Key, w waiter) {
+	if !w.open() {
+		return
+	}
+	if e, ok := s.table.Get(key); ok {
+		s.serve(key, e, w)
+		return
+	}
+	if l := s.ask(key); l != nil {
+		if len(l.waiters) > 0 {
+			s.joined.Add(1)
+		}
+		l.waiters = append(l.waiters, w)
+	}
+}
+
+// serve answers w from a published entry; where that takes a visit that is not here, w waits for a lease.
+func (s *shard) serve(key engine.Key, e table.Entry, w waiter) {
+	res, ok := decide(s.budgets, e, s.resolution(0, key.Hash()), w.at, w.visit)
+	if !ok {
+		s.lease(key, e, w)
+		return
+	}
+	if !w.answer(res) && res.Budgeted {
+		s.refund(res.Link)
+	}
+}
+
+// ask makes sure that key is being read from the store.
+func (s *shard) ask(key engine.Key) *lookup {
+	l := s.waiting[key]
+	if l == nil {
+		l = &lookup{}
+		s.waiting[key] = l
+		s.unsent = append(s.unsent, key)
+	}
+	return l
+}
+
+// send hands the codes that wait to the loader, as many batches as may be there at once.
+func (s *shard) send() {
+	for len(s.unsent) > 0 && s.loading < loadsMax {
+		n := min(len(s.unsent), batchMax)
+		keys := append([]engine.Key(nil), s.unsent[:n]...)
+		s.unsent = append(s.unsent[:0], s.unsent[n:]...)
+		s.loading++
+		if !s.loader.Post(loaderMessage{load: &load{shard: s.mailbox, keys: keys}}) {
+			s.loading--
+			for _, key := range keys {
+				s.fail(key)
+			}
+		}
+	}
+}
+
+// fail answers all who wait for key that it can't be said now. The next request tries afresh; what is published stays.
+func (s *shard) fail(key engine.Key) {
+	l := s.waiting[key]
+	if l == nil {
+		return
+	}
+	delete(s.waiting, key)
+	// Served as it is while the store is away, and tried again soon.
+	s.table.Restamp(key, s.now()-int64(s.cfg.CacheTTL/time.Second)+staleRetry)
+	for _, w := range l.waiters {
+		w.answer(s.resolution(engine.OutcomeUnavailable, key.Hash()))
+	}
+}
+
+// loaded publishes what a batch brought and answers its waiters.
+func (s *shard) loaded(r *loadResult) {
+	if r.err != nil {
+		for _, key := range r.keys {
+			s.fail(key)
+		}
+		return
+	}
+	for _, key := range r.keys {
+		l := s.waiting[key]
+		if l == nil {
+			continue
+		}
+		link := r.links[key]
+		if stale(l, link) {
+			s.races.Add(1)
+			s.again(key, l)
+			continue
+		}
+		delete(s.waiting, key)
+		s.publish(key, link)
+		e, ok := s.table.Get(key)
+		for _, w := range l.waiters {
+			if !ok {
+				w.answer(s.resolution(engine.OutcomeUnavailable, key.Hash()))
+				continue
+			}
+			s.serve(key, e, w)
+		}
+	}
+}
+
+// stale reports whether what was read is older than what was announced while it was being read.
+func stale(l *lookup, link *engine.Link) bool {
+	if link == nil {
+		return l.leastVersion > 0
+	}
+	return link.Version < l.leastVersion
+}
+
+// again reads key once more; after too many tries its visitors are told to come back.
+func (s *shard) again(key engine.Key, l *lookup) {
+	if l.tries++; l.tries >= triesMax {
+		s.fail(key)
+		return
+	}
+	s.unsent = append(s.unsent, key)
+}
+
+// publish puts a link, or that there is none, into the table.
+func (s *shard) publish(key engine.Key, link *engine.Link) {
+	var ref table.BudgetRef
+	if link != nil && link.MaxVisits > 0 {
+		a := s.open(key, link)
+		if a == nil {
+			s.table.Remove(key)
+			return
+		}
+		ref = a.ref
+	}
+	s.table.Put(key, link, ref, s.now())
+}
+
+// changed brings the table up to a change. Without the link's new state the entry goes, and the next request reads it.
+func (s *shard) changed(c engine.Change, link *engine.Link) {
+	if l := s.waiting[c.Key]; l != nil {
+		l.leastVersion = max(l.leastVersion, c.Version)
+	}
+	if e, ok := s.table.Get(c.Key); ok && !e.Missing() && e.Version() >= c.Version {
+		return
+	}
+	waiters := s.close(c.Link)
+	if link == nil {
+		s.table.Remove(c.Key)
+	} else {
+		s.publish(c.Key, link)
+	}
+	for _, w := range waiters {
+		s.lookup(c.Key, w)
+	}
+}

@@ -1,0 +1,201 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+)
+
+// Behavior is what an actor is: how it takes messages of type M. Its methods run one at a time, never concurrently. Its state
+// lives in it, outside the library's receiver, so nothing that the library does to an actor can lose it.
+type Behavior[M any] interface {
+	// Receive handles one message. It must not block: no I/O, no waiting. A panic costs this message alone.
+	Receive(m M)
+	// Failed is told of a message whose Receive panicked, so that whoever waits for it can be answered.
+	Failed(m M)
+}
+
+// Mailbox is an actor and the bounded queue in front of it. Safe for concurrent use.
+type Mailbox[M any] struct {
+	stage    *Stage
+	name     string
+	pid      *actor.PID
+	max      int
+	behavior Behavior[M]
+
+	mu     sync.Mutex
+	queue  []M  // guarded by mu
+	awake  bool // guarded by mu: a wake-up is on its way or being handled
+	closed bool // guarded by mu
+
+	spare []M // owned by the actor
+
+	depth    atomic.Int64
+	messages atomic.Int64
+	panics   atomic.Int64
+	shed     atomic.Int64
+	busy     atomic.Int64 // nanoseconds in Receive
+}
+
+// What the library's inbox carries.
+type (
+	wake  struct{}
+	drain struct{ done chan struct{} }
+)
+
+// Spawn starts an actor whose mailbox takes up to max messages by TrySend. The name is unique on the stage.
+func Spawn[M any](s *Stage, name string, max int, behavior Behavior[M]) *Mailbox[M] {
+	m := &Mailbox[M]{stage: s, name: name, max: max, behavior: behavior}
+	s.mu.Lock()
+	for _, p := range s.players {
+		if p.Stats().Name == name {
+			panic("BUG: two actors are named " + name)
+		}
+	}
+	s.players = append(s.players, m)
+	s.mu.Unlock()
+	// Nothing is sent before pid is set: the caller has no Mailbox yet.
+	m.pid = s.sys.SpawnFunc(m.run, name, options(name)...)
+	return m
+}
+
+// TrySend queues msg and returns true; false when the mailbox is full or closed, and msg is still the caller's.
+func (m *Mailbox[M]) TrySend(msg M) bool { return m.put(msg, m.max) }
+
+// Post queues msg over the bound: for messages whose number another bound holds already, such as answers to what this actor asked
+// for. false only when the mailbox is closed.
+func (m *Mailbox[M]) Post(msg M) bool { return m.put(msg, int(^uint(0)>>1)) }
+
+func (m *Mailbox[M]) put(msg M, max int) bool {
+	m.mu.Lock()
+	if m.closed || len(m.queue) >= max {
+		m.mu.Unlock()
+		m.shed.Add(1)
+		return false
+	}
+	m.queue = append(m.queue, msg)
+	m.depth.Store(int64(len(m.queue)))
+	wakeUp := !m.awake
+	m.awake = true
+	m.mu.Unlock()
+	if wakeUp {
+		m.stage.sys.Send(m.pid, wake{})
+	}
+	return true
+}
+
+// run is the library's Receive.
+func (m *Mailbox[M]) run(c *actor.Context) {
+	switch msg := c.Message().(type) {
+	case wake, actor.Started:
+		// Started comes after a restart too, which lost the wake-up that it interrupted.
+		m.work()
+	case drain:
+		m.work()
+		close(msg.done)
+	}
+}
+
+// work handles messages until none is left.
+func (m *Mailbox[M]) work() {
+	for {
+		m.mu.Lock()
+		batch := m.queue
+		m.queue = m.spare[:0]
+		m.depth.Store(0)
+		if len(batch) == 0 {
+			m.spare = batch
+			m.awake = false
+			m.mu.Unlock()
+			return
+		}
+		m.mu.Unlock()
+		start := time.Now()
+		for i := range batch {
+			m.receive(batch[i])
+		}
+		m.busy.Add(int64(time.Since(start)))
+		m.messages.Add(int64(len(batch)))
+		clear(batch)
+		if m.spare = batch; cap(batch) > spareMax {
+			m.spare = nil
+		}
+	}
+}
+
+// spareMax messages of room are kept between bursts; a flood's queue is given back to the collector.
+const spareMax = 4096
+
+func (m *Mailbox[M]) receive(msg M) {
+	defer func() {
+		if v := recover(); v != nil {
+			m.panics.Add(1)
+			m.stage.log.Error("actor panicked", "actor", m.name, "panic", fmt.Sprint(v), "stack", stack())
+			m.stage.onFault(m.name)
+			m.failed(msg)
+		}
+	}()
+	m.behavior.Receive(msg)
+}
+
+func (m *Mailbox[M]) failed(msg M) {
+	defer func() {
+		if v := recover(); v != nil {
+			m.panics.Add(1)
+		}
+	}()
+	m.behavior.Failed(msg)
+}
+
+// Drain refuses new messages, waits until those queued are handled, and ends the actor. ctx bounds the wait. A second call
+// returns at once.
+func (m *Mailbox[M]) Drain(ctx context.Context) error {
+	m.mu.Lock()
+	closed := m.closed
+	m.closed = true
+	m.mu.Unlock()
+	if closed {
+		return nil
+	}
+	done := make(chan struct{})
+	m.stage.sys.Send(m.pid, drain{done})
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return fmt.Errorf("drain actor %s: %w", m.name, ctx.Err())
+	}
+	if err := wait(ctx, m.stage.sys.Poison(m.pid)); err != nil {
+		return fmt.Errorf("stop actor %s: %w", m.name, err)
+	}
+	return nil
+}
+
+// ActorStats are one actor's figures.
+type ActorStats struct {
+	Name     string
+	Depth    int64 // messages waiting
+	Max      int
+	Messages int64 // handled
+	Panics   int64
+	Shed     int64 // refused
+	Busy     time.Duration
+}
+
+// Stats reads the figures. Safe for concurrent use.
+func (m *Mailbox[M]) Stats() ActorStats {
+	return ActorStats{
+		Name: m.name, Depth: m.depth.Load(), Max: m.max, Messages: m.messages.Load(), Panics: m.panics.Load(), Shed: m.shed.Load(),
+		Busy: time.Duration(m.busy.Load()),
+	}
+}
+
+// stack is the panicking goroutine's stack, cut to what a log line should hold.
+func stack() string {
+	s := debug.Stack()
+	return string(s[:min(len(s), 4096)])
+}

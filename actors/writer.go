@@ -1,0 +1,300 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/carom-dev/carom/actors/stage"
+	"github.com/carom-dev/carom/engine"
+)
+
+// writer takes clicks from the journal to the store, batch by batch, exactly once: it owns the position of every lane, the
+// batch and the retry clock. One flush is under way at a time, on a worker; while it is, the worker owns all that is marked so.
+type writer struct {
+	cfg     *Config
+	stage   *stage.Stage
+	mailbox *stage.Mailbox[writerMessage]
+	// leasable is set when the node's old leases have been reclaimed.
+	leasable *atomic.Bool
+
+	busy      bool
+	drained   []chan<- struct{} // who waits for an empty journal
+	failures  int               // in a row
+	notBefore time.Time         // of the next flush, after a failure
+
+	// Owned by the flush under way.
+	known     bool              // positions are the store's
+	positions []engine.Position // by lane: what the store has
+	attempt   []engine.LaneMove // the batch whose fate is not known
+	first     int               // the lane to read first, in turn
+	batchMax  int               // grows while catching up
+	limit     int               // below batchMax while a refused click is looked for; 0: none is
+	clicks    []engine.Click
+
+	batches   atomic.Int64
+	rows      atomic.Int64
+	errors    atomic.Int64
+	setAside  atomic.Int64
+	nanos     atomic.Int64
+	fenced    atomic.Bool
+	lastError atomic.Pointer[string]
+}
+
+// writerMessage is what the writer's mailbox takes.
+type writerMessage struct {
+	tick    bool
+	flushed *flushed        // the worker's report
+	drain   chan<- struct{} // closed when the journal is empty
+}
+
+type flushed struct {
+	clicks int
+	more   bool // the batch was full: there is more
+	err    error
+}
+
+const (
+	// flushTimeout bounds one transaction; a batch is stored in tens of milliseconds where the database is well.
+	flushTimeout = 30 * time.Second
+	retryMin     = 100 * time.Millisecond
+	retryMax     = 5 * time.Second
+	// quickFlush is how fast a full batch must go for the next one to be twice as large.
+	quickFlush   = 300 * time.Millisecond
+	batchGrowMax = 4
+)
+
+// Receive implements stage.Behavior.
+func (w *writer) Receive(m writerMessage) {
+	switch {
+	case m.drain != nil:
+		w.drained = append(w.drained, m.drain)
+		w.notBefore = time.Time{}
+	case m.flushed != nil:
+		w.busy = false
+		w.report(m.flushed)
+		if m.flushed.err != nil || !m.flushed.more && len(w.drained) == 0 {
+			return
+		}
+	}
+	if w.busy || w.fenced.Load() || w.cfg.Now().Before(w.notBefore) {
+		return
+	}
+	w.busy = true
+	w.stage.Go("writer", func() {
+		w.mailbox.Post(writerMessage{flushed: w.flush()})
+	}, func(err error) {
+		w.mailbox.Post(writerMessage{flushed: &flushed{err: err}})
+	})
+}
+
+// Failed implements stage.Behavior.
+func (w *writer) Failed(m writerMessage) {
+	if m.drain != nil {
+		close(m.drain)
+	}
+}
+
+func (w *writer) report(f *flushed) {
+	if f.err == nil {
+		if w.failures > 0 {
+			w.cfg.Logger.Info("clicks are being stored again", "failures", w.failures)
+		}
+		w.failures = 0
+		w.lastError.Store(nil)
+		if f.clicks == 0 && !f.more {
+			for _, done := range w.drained {
+				close(done)
+			}
+			w.drained = nil
+		}
+		return
+	}
+	w.errors.Add(1)
+	w.failures++
+	w.lastError.Store(new(f.err.Error()))
+	delay := min(retryMin<<min(w.failures-1, 10), retryMax)
+	delay = delay/2 + rand.N(delay/2)
+	w.notBefore = w.cfg.Now().Add(delay)
+	if w.failures == 1 || w.fenced.Load() {
+		w.cfg.Logger.Warn("clicks can't be stored; the journal keeps them", "retry_in", delay, "err", f.err)
+	}
+}
+
+// flush stores one batch.
+func (w *writer) flush() *flushed {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if !w.known {
+		if err := w.locate(ctx); err != nil {
+			return &flushed{err: err}
+		}
+	}
+	if !w.leasable.Load() && w.recovered() {
+		if err := w.cfg.Clicks.ReclaimVisits(ctx, w.cfg.Journal.Node()); err != nil {
+			return &flushed{err: fmt.Errorf("reclaim leased visits: %w", err)}
+		}
+		w.leasable.Store(true)
+	}
+	batch, full, err := w.read()
+	if err != nil || len(batch.Moves) == 0 {
+		return &flushed{err: err}
+	}
+	start := time.Now()
+	narrowed, err := w.write(ctx, batch)
+	if err != nil || narrowed {
+		return &flushed{more: narrowed, err: err}
+	}
+	took := time.Since(start)
+	w.nanos.Add(int64(took))
+	w.adapt(full, took)
+	// A batch that moved without clicks, or one of a search, says nothing about what comes behind it.
+	return &flushed{clicks: len(batch.Clicks), more: full || w.limit > 0 || len(batch.Clicks) == 0}
+}
+
+// locate reads the checkpoints and puts the journal's readers there: at the start, and when a batch's fate is not known.
+func (w *writer) locate(ctx context.Context) error {
+	node := w.cfg.Journal.Node()
+	stored, err := w.cfg.Clicks.Checkpoints(ctx, node)
+	if err != nil {
+		return fmt.Errorf("read checkpoints: %w", err)
+	}
+	lanes := w.cfg.Journal.Lanes()
+	if w.positions != nil {
+		if lane, ok := w.foreign(stored); ok {
+			w.fenced.Store(true)
+			return fmt.Errorf("lane %d of node %s: %w; give each instance a data directory of its own", lane, node, engine.ErrFenced)
+		}
+	}
+	w.positions = make([]engine.Position, lanes)
+	for lane := range lanes {
+		w.positions[lane] = stored[lane]
+		if err := w.cfg.Journal.Seek(lane, stored[lane]); err != nil {
+			return fmt.Errorf("seek lane %d: %w", lane, err)
+		}
+	}
+	w.known, w.attempt = true, nil
+	return nil
+}
+
+// foreign finds a lane whose checkpoint is neither where this writer knew it nor where its last batch was to take it.
+func (w *writer) foreign(stored map[int]engine.Position) (lane int, ok bool) {
+	expected := map[int]engine.Position{}
+	for _, m := range w.attempt {
+		expected[m.Lane] = m.To
+	}
+	for lane, known := range w.positions {
+		if to, tried := expected[lane]; stored[lane] != known && (!tried || stored[lane] != to) {
+			return lane, true
+		}
+	}
+	return 0, false
+}
+
+// recovered reports whether the store has all that the process before this one left in the journal.
+func (w *writer) recovered() bool {
+	for lane, pos := range w.positions {
+		if pos < w.cfg.Journal.Recovered(lane) {
+			return false
+		}
+	}
+	return true
+}
+
+// read takes the next batch from the lanes, each in turn the first one.
+func (w *writer) read() (batch *engine.ClickBatch, full bool, err error) {
+	most := w.batchMax
+	if w.limit > 0 {
+		most = w.limit
+	}
+	batch = &engine.ClickBatch{Node: w.cfg.Journal.Node(), Clicks: w.clicks[:0]}
+	lanes := len(w.positions)
+	moved := make([]engine.Position, lanes)
+	for i := range lanes {
+		lane := (w.first + i) % lanes
+		moved[lane] = w.positions[lane]
+		if len(batch.Clicks) >= most {
+			continue
+		}
+		if batch.Clicks, moved[lane], err = w.cfg.Journal.Read(lane, most-len(batch.Clicks), batch.Clicks); err != nil {
+			return nil, false, fmt.Errorf("read lane %d: %w", lane, err)
+		}
+	}
+	w.first = (w.first + 1) % lanes
+	w.clicks = batch.Clicks
+	for lane, to := range moved {
+		if to != w.positions[lane] {
+			batch.Moves = append(batch.Moves, engine.LaneMove{Lane: lane, From: w.positions[lane], To: to})
+		}
+	}
+	return batch, len(batch.Clicks) >= most, nil
+}
+
+// write stores the batch, and tells the journal what it may forget. narrowed says that it was not stored, as a click in it is
+// refused, and that the lanes stand where they stood, to be read again in smaller batches.
+func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed bool, err error) {
+	w.attempt = batch.Moves
+	err = w.cfg.Clicks.WriteClicks(ctx, batch)
+	if _, refused := errors.AsType[*engine.RejectedError](err); refused {
+		return w.isolate(ctx, batch, err)
+	}
+	if err != nil {
+		w.known = false
+		return false, fmt.Errorf("write a batch of %d clicks: %w", len(batch.Clicks), err)
+	}
+	w.batches.Add(1)
+	w.rows.Add(int64(len(batch.Clicks)))
+	w.attempt = nil
+	for _, m := range batch.Moves {
+		w.positions[m.Lane] = m.To
+		if err := w.cfg.Journal.Release(m.Lane, m.To); err != nil {
+			return false, fmt.Errorf("release lane %d: %w", m.Lane, err)
+		}
+	}
+	return false, nil
+}
+
+// isolate finds the click that the store refuses by halving the batches, and sets it aside: the others go in.
+func (w *writer) isolate(ctx context.Context, batch *engine.ClickBatch, refusal error) (narrowed bool, err error) {
+	if len(batch.Clicks) > 1 {
+		w.limit = len(batch.Clicks) / 2
+		for _, m := range batch.Moves {
+			if err := w.cfg.Journal.Seek(m.Lane, m.From); err != nil {
+				return false, fmt.Errorf("seek lane %d: %w", m.Lane, err)
+			}
+		}
+		return true, nil
+	}
+	for _, c := range batch.Clicks {
+		if err := w.cfg.SetAside(c, refusal); err != nil {
+			w.known = false
+			return false, fmt.Errorf("set a refused click aside: %w", err)
+		}
+		w.setAside.Add(1)
+		w.cfg.Logger.Error("store refuses a click; it was set aside", "link", c.Link, "err", refusal)
+	}
+	if len(batch.Clicks) == 0 {
+		w.known = false
+		return false, fmt.Errorf("store refuses a batch without clicks: %w", refusal)
+	}
+	batch.Clicks = batch.Clicks[:0]
+	w.limit = 0
+	return w.write(ctx, batch)
+}
+
+// adapt ends a search that has found nothing more, and lets full batches grow while the store keeps up.
+func (w *writer) adapt(full bool, took time.Duration) {
+	switch {
+	case w.limit > 0:
+		if w.limit *= 2; w.limit >= w.batchMax {
+			w.limit = 0
+		}
+	case !full:
+		w.batchMax = w.cfg.BatchMax
+	case took < quickFlush:
+		w.batchMax = min(w.batchMax*2, w.cfg.BatchMax*batchGrowMax)
+	}
+}
