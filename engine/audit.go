@@ -82,7 +82,6 @@ type Change struct {
 	Key     Key
 	Version uint64
 	Origin  NodeID // who took the edit
-	Former  Key    // the name that this change took away, by giving the link another code; zero when it kept its name
 }
 
 // Propagation is how far an edit had got when it was answered.

@@ -1,0 +1,149 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+// Checkpoints reads how far the node's lanes are stored.
+func (s *Store) Checkpoints(ctx context.Context, node engine.NodeID) (map[int]engine.Position, error) {
+	ctx, leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	lanes := map[int]engine.Position{}
+	err = query(ctx, s.reader, func(rows *sql.Rows) error {
+		var lane int
+		var position int64
+		err := rows.Scan(&lane, &position)
+		lanes[lane] = engine.Position(position)
+		return err
+	}, "SELECT lane, position FROM journal_checkpoints WHERE node = ?", string(node))
+	if err != nil {
+		return nil, s.wrap("read checkpoints", err)
+	}
+	return lanes, nil
+}
+
+// WriteClicks stores a batch: checkpoints first, so that a fenced writer is told before it does any work.
+func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
+	if len(b.Moves) == 0 && len(b.Clicks) == 0 {
+		return nil
+	}
+	rollups, used := engine.Aggregate(b.Clicks), engine.UsedVisits(b.Clicks)
+	return s.write(ctx, "write clicks", func(ctx context.Context, tx *sql.Tx) error {
+		for _, m := range b.Moves {
+			if err := moveLane(ctx, tx, b.Node, m); err != nil {
+				return err
+			}
+		}
+		if err := s.insertClicks(ctx, tx, b.Clicks); err != nil {
+			return err
+		}
+		if err := s.addRollups(ctx, tx, rollups); err != nil {
+			return err
+		}
+		for _, u := range used {
+			_, err := tx.ExecContext(ctx, "UPDATE visit_leases SET used = used + ? WHERE node = ? AND link_id = ?", u.Visits, string(b.Node), int64(u.Link))
+			if err != nil {
+				return fmt.Errorf("count used visits: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// moveLane takes a lane's checkpoint from where the batch says it stands, or returns ErrFenced.
+func moveLane(ctx context.Context, tx *sql.Tx, node engine.NodeID, m engine.LaneMove) error {
+	text := "UPDATE journal_checkpoints SET position = ?3 WHERE node = ?1 AND lane = ?2 AND position = ?4"
+	if m.From == 0 { // a lane without a checkpoint stands there too
+		text = "INSERT INTO journal_checkpoints (node, lane, position) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET position = ?3 WHERE position = ?4"
+	}
+	result, err := tx.ExecContext(ctx, text, string(node), int64(m.Lane), int64(m.To), int64(m.From))
+	if err != nil {
+		return fmt.Errorf("move the checkpoint of lane %d: %w", m.Lane, err)
+	}
+	moved, err := result.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("move the checkpoint of lane %d: %w", m.Lane, err)
+	}
+	if moved != 1 {
+		return fmt.Errorf("move the checkpoint of lane %d from %d: %w", m.Lane, m.From, engine.ErrFenced)
+	}
+	return nil
+}
+
+func (s *Store) insertClicks(ctx context.Context, tx *sql.Tx, clicks []engine.Click) error {
+	err := s.hot.clicks.exec(ctx, tx, len(clicks), func(args []any, i int) []any {
+		c := &clicks[i]
+		return append(args, int64(c.Link), c.At, int64(c.Visitor), packAddress(c.Address), int64(c.Status), int64(c.Flags),
+			textOrNull(c.UserAgent), textOrNull(c.Referrer), textOrNull(c.Language))
+	})
+	switch {
+	case isRefused(err):
+		return &engine.RejectedError{Err: err}
+	case err != nil:
+		return fmt.Errorf("insert clicks: %w", err)
+	}
+	return nil
+}
+
+func textOrNull(b []byte) any {
+	if len(b) == 0 {
+		return nil
+	}
+	return engine.StoredText(b)
+}
+
+// packAddress puts a network into one integer, which SQLite keeps in at most 8 bytes and binds without a copy.
+func packAddress(a engine.TruncatedAddr) int64 {
+	var n int64
+	for _, b := range a {
+		n = n<<8 | int64(b)
+	}
+	return n
+}
+
+func unpackAddress(n int64) (a engine.TruncatedAddr) {
+	for i := len(a) - 1; i >= 0; i-- {
+		a[i] = byte(n)
+		n >>= 8
+	}
+	return a
+}
+
+// addRollups adds to the rollups and to the totals, which are their sums over all hours.
+func (s *Store) addRollups(ctx context.Context, tx *sql.Tx, rollups []engine.Rollup) error {
+	type total struct{ link, clicks, visits int64 }
+	var totals []total
+	for i := range rollups {
+		r := &rollups[i]
+		if len(totals) == 0 || totals[len(totals)-1].link != int64(r.Link) {
+			totals = append(totals, total{link: int64(r.Link)})
+		}
+		switch t := &totals[len(totals)-1]; r.Dimension {
+		case engine.DimensionClicks:
+			t.clicks += r.Clicks
+		case engine.DimensionVisits:
+			t.visits += r.Clicks
+		}
+	}
+	err := s.hot.rollups.exec(ctx, tx, len(rollups), func(args []any, i int) []any {
+		r := &rollups[i]
+		return append(args, int64(r.Link), r.Hour, string(r.Dimension), r.Value, r.Clicks)
+	})
+	if err != nil {
+		return fmt.Errorf("add to the rollups: %w", err)
+	}
+	err = s.hot.totals.exec(ctx, tx, len(totals), func(args []any, i int) []any {
+		return append(args, totals[i].link, totals[i].clicks, totals[i].visits)
+	})
+	if err != nil {
+		return fmt.Errorf("add to the totals: %w", err)
+	}
+	return nil
+}

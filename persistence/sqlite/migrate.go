@@ -1,0 +1,43 @@
+package sqlite
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// migrate applies the migrations that the file does not have. The lock makes sure that nobody else does.
+func (s *Store) migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return fmt.Errorf("find the migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files,
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_versions"))
+	if err != nil {
+		return fmt.Errorf("read the migrations: %w", err)
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return fmt.Errorf("apply the migrations: %w", err)
+	}
+	for _, r := range results {
+		s.log.Info("store migrated", "path", s.path, "version", r.Source.Version, "duration", r.Duration)
+	}
+	sources := provider.ListSources()
+	known := sources[len(sources)-1].Version
+	version, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	if version > known {
+		return fmt.Errorf("the schema has version %d and this program knows up to %d; start the newer program again", version, known)
+	}
+	return nil
+}

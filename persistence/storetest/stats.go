@@ -1,0 +1,91 @@
+package storetest
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+func statsRules() []rule {
+	hours := func(n int) time.Time { return epoch.Add(time.Duration(n) * time.Hour) }
+	point := func(hour int, clicks int64) engine.StatsPoint {
+		return engine.StatsPoint{Start: hours(hour), Clicks: clicks}
+	}
+	// fill stores clicks in hours 0, 1, 23, 24 and 50, in two batches, some of which are no visits.
+	fill := func(t *testing.T, s engine.Store) engine.LinkID {
+		t.Helper()
+		l, other := create(t, s, link("counted")), create(t, s, link("other"))
+		at := func(seconds int, referrer string, flags engine.ClickFlags) engine.Click {
+			c := click(l.ID, seconds)
+			c.Referrer, c.Flags = []byte(referrer), flags
+			return c
+		}
+		writeClicks(t, s, nodeA, at(0, "https://B.example/1", 0), at(3599, "https://b.example/2", engine.ClickHead), at(3600, "", 0),
+			at(23*3600, "https://a.example/", engine.ClickPrefetch), click(other.ID, 0))
+		writeClicks(t, s, nodeB, at(1, "https://b.example/", engine.ClickBudgeted), at(24*3600, "https://a.example/", 0), at(50*3600+1, "", 0),
+			at(50*3600, "https://c.example/", engine.ClickHead|engine.ClickPrefetch))
+		return l.ID
+	}
+	all := engine.Stats{
+		Clicks: 8, Visits: 5, Series: []engine.StatsPoint{point(0, 3), point(1, 1), point(23, 1), point(24, 1), point(50, 2)},
+		Referrers: []engine.StatsValue{{Value: "b.example", Clicks: 3}, {Value: "", Clicks: 2}, {Value: "a.example", Clicks: 2}, {Value: "c.example", Clicks: 1}},
+	}
+	daily := all
+	daily.Series = []engine.StatsPoint{point(0, 5), point(24, 1), point(48, 2)}
+	first := all
+	first.Referrers = all.Referrers[:2]
+	none := all
+	none.Referrers = nil
+	middle := engine.Stats{
+		Clicks: 3, Visits: 2, Series: []engine.StatsPoint{point(1, 1), point(23, 1), point(24, 1)},
+		Referrers: []engine.StatsValue{{Value: "a.example", Clicks: 2}, {Value: "", Clicks: 1}},
+	}
+	late := engine.Stats{
+		Clicks: 2, Visits: 1, Series: []engine.StatsPoint{point(48, 2)}, Referrers: []engine.StatsValue{{Value: "", Clicks: 1}, {Value: "c.example", Clicks: 1}},
+	}
+	rules := []rule{
+		{"a link's own count is that of its clicks", func(t *testing.T, s engine.Store) {
+			l, err := s.Link(t.Context(), fill(t, s))
+			must(t, err)
+			if l.Clicks != 8 {
+				t.Errorf("Link: clicks = %d, want 8", l.Clicks)
+			}
+		}},
+		{"the stats of no link are not found, those of a link without clicks are empty", func(t *testing.T, s engine.Store) {
+			writeClicks(t, s, nodeA, click(4711, 0))
+			_, err := s.Stats(t.Context(), engine.StatsQuery{Link: 4711})
+			wantCode(t, "Stats", err, engine.CodeNotFound)
+			got, err := s.Stats(t.Context(), engine.StatsQuery{Link: create(t, s, link("quiet")).ID, Referrers: 10})
+			must(t, err)
+			if got.Clicks != 0 || got.Visits != 0 || len(got.Series) != 0 || len(got.Referrers) != 0 {
+				t.Errorf("Stats without clicks = %+v, want none", got)
+			}
+		}},
+	}
+	for name, c := range map[string]struct {
+		q    engine.StatsQuery
+		want engine.Stats
+	}{
+		"by hour since ever, referrers by clicks and then by value": {engine.StatsQuery{Referrers: 10}, all},
+		"by UTC day":                 {engine.StatsQuery{Daily: true, Referrers: 10}, daily},
+		"as many referrers as asked": {engine.StatsQuery{Referrers: 2}, first},
+		"no referrers":               {engine.StatsQuery{}, none},
+		"a range that includes its start, not its end": {engine.StatsQuery{From: hours(1), To: hours(50), Referrers: 10}, middle},
+		"a range without end, by day":                  {engine.StatsQuery{From: hours(25), Daily: true, Referrers: 10}, late},
+	} {
+		rules = append(rules, rule{name, func(t *testing.T, s engine.Store) {
+			c.q.Link = fill(t, s)
+			got, err := s.Stats(t.Context(), c.q)
+			must(t, err)
+			if len(got.Referrers) == 0 {
+				got.Referrers = nil
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("Stats\n got %+v\nwant %+v", got, c.want)
+			}
+		}})
+	}
+	return rules
+}
