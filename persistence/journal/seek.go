@@ -1,0 +1,217 @@
+package journal
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+// settleTimeout is how long a segment that is in the way is waited for: far longer than an appender needs between its
+// reservation and its commit, unless the process is stopped.
+const settleTimeout = time.Second
+
+// Seek implements engine.ClickSource. A pos before everything that is there starts at the oldest segment, and counts a gap if
+// segments are missing in between. A pos behind everything says that the directory was lost, or put back from a copy: records of
+// earlier processes are then taken as stored, those of this one are appended again behind pos, and the lane goes on there.
+func (j *Journal) Seek(lane int, pos engine.Position) error {
+	l := j.lanes[lane]
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	if j.closed.Load() {
+		return fmt.Errorf("seek lane %d: %w", lane, engine.ErrJournalClosed)
+	}
+	if pos.Segment() >= sequenceMax {
+		return fmt.Errorf("seek lane %d: checkpoint is in segment %d; at most %d is possible", lane, pos.Segment(), uint64(sequenceMax-1))
+	}
+	if j.lift(l, pos) {
+		j.log.Warn("journal lane is behind its checkpoint, going on behind it", "lane", lane, "checkpoint", uint64(pos))
+		j.carry(l, pos)
+	}
+	if s := l.find(0); s != nil {
+		if pos != 0 && s.prev > pos.Segment() {
+			j.gaps.Add(1)
+			j.log.Warn("journal segments are missing behind the checkpoint", "lane", lane, "checkpoint", uint64(pos), "oldest", s.seq)
+		}
+		j.unref(l, s)
+	}
+	for _, s := range l.all() {
+		if !s.live() {
+			s.archive.run = runNone // its reader jumps
+		}
+		j.unref(l, s)
+	}
+	l.at.Store(uint64(pos))
+	j.release(l, pos)
+	return nil
+}
+
+// Release implements engine.ClickSource.
+func (j *Journal) Release(lane int, pos engine.Position) error {
+	l := j.lanes[lane]
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	if j.closed.Load() {
+		return fmt.Errorf("release lane %d: %w", lane, engine.ErrJournalClosed)
+	}
+	j.release(l, pos)
+	return nil
+}
+
+func (j *Journal) release(l *lane, pos engine.Position) {
+	l.floor = max(l.floor, pos)
+	gone := l.detach(pos)
+	for _, s := range gone {
+		j.unref(l, s)
+	}
+	if len(gone) > 0 {
+		kick(j.prepareKick) // a lane without room may have some now
+	}
+}
+
+// lift makes sure that what is appended from now on gets positions above pos, and reports whether there are records that
+// end before it.
+func (j *Journal) lift(l *lane, pos engine.Position) bool {
+	l.grow.Lock()
+	defer l.grow.Unlock()
+	behind := l.behind()
+	if pos <= behind {
+		return false
+	}
+	l.lastSeq = max(l.lastSeq, pos.Segment())
+	if s := l.next; s != nil && s.seq <= pos.Segment() {
+		l.next = nil
+		s.seal()
+		j.unref(l, s)
+	}
+	if s := l.current.Load(); s.slots > 0 && s.seq <= pos.Segment() {
+		s.seal()
+	}
+	kick(j.prepareKick)
+	return behind != 0 // an empty lane is what a clean stop leaves
+}
+
+// carry appends the records that this process made before pos once more: no store can have them. Cold: it takes a clock that
+// went back, or a second process under the same node id.
+func (j *Journal) carry(l *lane, pos engine.Position) {
+	for _, s := range l.all() {
+		if s.live() && s.seq <= pos.Segment() {
+			j.awaitSettled(s)
+			slot := uint64(1)
+			if s.seq == l.floor.Segment() {
+				slot = max(slot, uint64(l.floor.Slot()))
+			}
+			for end, _ := s.limit(); slot < end && s.seq >= l.floor.Segment(); {
+				c, n, _ := s.record(slot)
+				if n == 0 {
+					break
+				}
+				slot += n
+				if err := j.Append(l.id, c); err != nil {
+					j.log.Warn("journal record could not be carried behind the checkpoint", "lane", l.id, "err", err)
+				}
+			}
+		}
+		j.unref(l, s)
+	}
+}
+
+// awaitSettled waits until no appender is in the sealed segment, within settleTimeout.
+func (j *Journal) awaitSettled(s *segment) bool {
+	for deadline := time.Now().Add(settleTimeout); ; time.Sleep(100 * time.Microsecond) {
+		if s.settle() {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+}
+
+// unref gives a reference back. The last one disposes of the segment.
+func (j *Journal) unref(l *lane, s *segment) {
+	if s.refs.Add(-1) == 0 {
+		j.dispose(l, s)
+	}
+}
+
+// dispose ends a segment that is in no chain any more: its memory when no appender is in it, and its file.
+func (j *Journal) dispose(l *lane, s *segment) {
+	closed, err := s.closeMemory()
+	if err == nil && closed && s.archive != nil {
+		err = s.archive.close()
+	}
+	if err != nil {
+		j.log.Warn("journal segment could not be closed", "lane", s.lane, "segment", s.seq, "err", err)
+	}
+	if closed {
+		l.retired.Add(s.records)
+		s.records = 0
+		err = j.recycle(s)
+	}
+	if !closed || err != nil {
+		// The background tries again with the next beat.
+		j.mu.Lock()
+		j.zombies = append(j.zombies, s)
+		j.mu.Unlock()
+	}
+}
+
+// disposeZombies tries again what could not be disposed of.
+func (j *Journal) disposeZombies() {
+	j.mu.Lock()
+	zombies := j.zombies
+	j.zombies = nil
+	j.mu.Unlock()
+	for _, s := range zombies {
+		j.dispose(j.lanes[s.lane], s)
+	}
+	if len(zombies) > 0 {
+		kick(j.prepareKick)
+	}
+}
+
+// recycle keeps a segment's file for the next one, or deletes it when there are enough.
+func (j *Journal) recycle(s *segment) error {
+	path := filepath.Join(j.cfg.Dir, segmentName(s.lane, s.seq))
+	if s.size == int64(j.cfg.SegmentBytes) && j.keepFree(path) {
+		return nil
+	}
+	if err := j.disk.remove(path); err != nil {
+		j.log.Warn("journal segment could not be removed", "path", path, "err", err)
+		return err
+	}
+	j.unreserve(s.size)
+	return nil
+}
+
+// keepFree renames the file into the pool, which holds about one file a lane: calls at the same time may each add one.
+func (j *Journal) keepFree(path string) bool {
+	j.mu.Lock()
+	room := len(j.free) < j.cfg.Lanes && j.bytes.Load() <= j.cfg.BytesMax
+	j.mu.Unlock()
+	if !room {
+		return false
+	}
+	free := path + freeSuffix
+	if err := j.disk.rename(path, free); err != nil {
+		return false
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.free = append(j.free, free)
+	return true
+}
+
+// takeFree takes a file out of the pool.
+func (j *Journal) takeFree() (path string, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.free) == 0 {
+		return "", false
+	}
+	path = j.free[len(j.free)-1]
+	j.free = j.free[:len(j.free)-1]
+	return path, true
+}

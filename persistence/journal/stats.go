@@ -1,0 +1,132 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+// Bounds of what Health finds worth a warning.
+const (
+	healthFullPercent  = 80
+	healthDropMemory   = 5 * time.Minute // a drop is told for so long
+	healthSyncLagBeats = 10              // so many intervals without a sync
+)
+
+// Stats are a journal's figures since it was opened. Segments, bytes and unread slots are those of now.
+type Stats struct {
+	Segments        int
+	BytesUsed       int64 // segment files, those that wait for their next use included
+	BytesMax        int64
+	Appended        uint64 // records
+	Dropped         uint64 // clicks that were not recorded
+	Holes           uint64 // rows of slots that a process reserved and died before it committed them; those clicks were never acknowledged
+	DamagedRecords  uint64 // rows of slots that held records once
+	DamagedSegments uint64 // put aside, or cut short
+	Gaps            uint64 // places where segments are missing
+	Unread          []uint64
+	OldestUnread    time.Time     // of the oldest record that was not read; of a recovered segment, when that was made; zero: none
+	SyncLag         time.Duration // since the last sync, when there are records it did not cover
+	SyncErrors      uint64
+}
+
+// Stats reads the figures. It walks over the records since the last look, so it is for a scrape and not for a request.
+func (j *Journal) Stats() Stats {
+	s := Stats{
+		BytesUsed: j.bytes.Load(), BytesMax: j.cfg.BytesMax,
+		Holes: j.holes.Load(), DamagedRecords: j.damagedRecords.Load(), DamagedSegments: j.damagedSegments.Load(),
+		Gaps: j.gaps.Load(), SyncErrors: j.syncErrors.Load(),
+		Unread: make([]uint64, len(j.lanes)),
+	}
+	dirty := false
+	for i, l := range j.lanes {
+		s.Dropped += l.dropped.Load()
+		s.Appended += l.retired.Load()
+		pos := l.position()
+		for _, seg := range l.all() {
+			s.Segments++
+			s.Appended += seg.recorded()
+			dirty = dirty || seg.dirty()
+			unread, oldest := seg.unread(pos)
+			s.Unread[i] += unread
+			if unread > 0 && (s.OldestUnread.IsZero() || oldest.Before(s.OldestUnread)) {
+				s.OldestUnread = oldest
+			}
+			j.unref(l, seg)
+		}
+	}
+	if dirty && j.cfg.Sync != SyncOff {
+		s.SyncLag = max(0, j.cfg.Now().Sub(time.Unix(0, j.syncedAt.Load())))
+	}
+	return s
+}
+
+// unread is how many slots lie behind pos, and when the first of them was recorded. In a recovered segment the slots that were
+// never used count too: only reading tells.
+func (s *segment) unread(pos engine.Position) (slots uint64, oldest time.Time) {
+	from := uint64(1)
+	if s.seq < pos.Segment() {
+		return 0, oldest
+	}
+	if s.seq == pos.Segment() {
+		from = max(from, uint64(pos.Slot()))
+	}
+	to, _ := s.limit()
+	if from >= to {
+		return 0, oldest
+	}
+	if s.live() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if from < s.settled && !s.gone {
+			if c, n, _ := s.record(from); n > 0 {
+				return to - from, c.Time()
+			}
+		}
+	}
+	return to - from, s.created
+}
+
+// Health says how the journal does. It never fails while the journal is open: redirects go on without it.
+func (j *Journal) Health(context.Context) engine.Health {
+	if j.closed.Load() {
+		return engine.Health{Status: engine.HealthFail, Reason: "journal is closed"}
+	}
+	var reasons []string
+	warn := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
+	s := j.Stats()
+	for _, l := range j.lanes {
+		if b := l.blocked.Load(); b != nil {
+			warn("clicks are not recorded: %v", b.cause)
+			break
+		}
+	}
+	if at := j.lastDrop.Load(); at != 0 && j.cfg.Now().Sub(time.Unix(0, at)) < healthDropMemory {
+		warn("%d clicks were not recorded, the last at %s", s.Dropped, time.Unix(0, at).UTC().Format(time.RFC3339))
+	}
+	if used := j.unreadBytes(s); used*100 > s.BytesMax*healthFullPercent {
+		warn("journal is %d %% full", used*100/s.BytesMax)
+	}
+	if err := j.syncErr.Load(); err != nil {
+		warn("last sync did not work: %v", *err)
+	} else if s.SyncLag > healthSyncLagBeats*j.cfg.Sync.interval() {
+		warn("last sync was %s ago", s.SyncLag.Round(time.Second))
+	}
+	if s.DamagedSegments > 0 || s.DamagedRecords > 0 || s.Gaps > 0 {
+		warn("damage was found: %d segments, %d records, %d gaps", s.DamagedSegments, s.DamagedRecords, s.Gaps)
+	}
+	if len(reasons) > 0 {
+		return engine.Health{Status: engine.HealthWarn, Reason: strings.Join(reasons, "; ")}
+	}
+	return engine.Health{Status: engine.HealthPass}
+}
+
+// unreadBytes is what the bound has no way to get back now: segment files that are in use.
+func (j *Journal) unreadBytes(s Stats) int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return s.BytesUsed - int64(len(j.free))*int64(j.cfg.SegmentBytes)
+}
