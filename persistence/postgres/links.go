@@ -1,0 +1,230 @@
+package postgres
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+// selectByCodes reads the links of a domain by their codes, without their clicks, which no table publishes.
+const selectByCodes = "SELECT " + linkColumns + ", 0::bigint FROM links l WHERE l.domain_id = $1 AND l.code = ANY($2::text[])"
+
+// LoadLinks reads links by key: one query a domain, all of them in one round trip.
+func (s *Store) LoadLinks(ctx context.Context, keys []engine.Key) ([]engine.Link, error) {
+	domains, codes := byDomain(keys)
+	if len(domains) == 0 {
+		return nil, nil
+	}
+	links := make([]engine.Link, 0, len(keys))
+	err := s.read(ctx, "load links", func(ctx context.Context, conn *pgx.Conn) error {
+		links = links[:0]
+		take := func(rows pgx.Rows) error {
+			l, err := scanLink(rows)
+			links = append(links, l)
+			return err
+		}
+		if len(domains) == 1 {
+			return scan(ctx, conn, take, selectByCodes, int64(domains[0]), codes[domains[0]])
+		}
+		batch := &pgx.Batch{}
+		for _, d := range domains {
+			batch.Queue(selectByCodes, int64(d), codes[d]).Query(func(rows pgx.Rows) error { return scanRows(rows, take) })
+		}
+		return conn.SendBatch(ctx, batch).Close()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return links, nil
+}
+
+// byDomain sorts keys into their domains. Codes that no link can have are left out, as Postgres refuses a query that has bytes
+// which are not text, and then the other keys would get no answer.
+func byDomain(keys []engine.Key) ([]engine.DomainID, map[engine.DomainID][]string) {
+	var domains []engine.DomainID
+	codes := map[engine.DomainID][]string{}
+	for _, k := range keys {
+		if !engine.ValidCode([]byte(k.Code)) {
+			continue
+		}
+		if _, ok := codes[k.Domain]; !ok {
+			domains = append(domains, k.Domain)
+			codes[k.Domain] = make([]string, 0, len(keys))
+		}
+		codes[k.Domain] = append(codes[k.Domain], k.Code)
+	}
+	return domains, codes
+}
+
+// Link reads one link.
+func (s *Store) Link(ctx context.Context, id engine.LinkID) (engine.Link, error) {
+	var l engine.Link
+	err := s.read(ctx, "read a link", func(ctx context.Context, conn *pgx.Conn) (err error) {
+		l, err = linkByID(ctx, conn, id)
+		return err
+	})
+	return l, err
+}
+
+func linkByID(ctx context.Context, db querier, id engine.LinkID) (engine.Link, error) {
+	l, err := scanLink(db.QueryRow(ctx, selectLinks+"WHERE l.id = $1", int64(id)))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return engine.Link{}, noLink(id)
+	}
+	return l, err
+}
+
+// CreateLink stores a new link.
+func (s *Store) CreateLink(ctx context.Context, l engine.Link, by engine.Author, idem *engine.Idempotency) (engine.Link, engine.Change, error) {
+	if err := l.Check(); err != nil {
+		return engine.Link{}, engine.Change{}, err
+	}
+	by.At = s.moment(by.At)
+	var stored engine.Link
+	var change engine.Change
+	err := s.edit(ctx, "create a link", func(ctx context.Context, tx pgx.Tx) error {
+		change = engine.Change{}
+		if idem != nil {
+			first, err := claim(ctx, tx, by, idem)
+			if err != nil {
+				return err
+			}
+			if first != 0 {
+				stored, err = linkByID(ctx, tx, first)
+				return err
+			}
+		}
+		stored = newLink(l, by.At)
+		made, err := rowsOf([]*engine.Link{&stored}).insert(ctx, tx)
+		if err != nil {
+			return domainRefusal(err)
+		}
+		if len(made) == 0 {
+			return engine.Errorf(engine.CodeConflict, "the code %q is taken", stored.Code)
+		}
+		stored.ID = made[stored.Key()]
+		if idem != nil {
+			_, err := tx.Exec(ctx, "UPDATE idempotency SET link_id = $3 WHERE actor_key_id = $1 AND key = $2", int64(by.Key), idem.Key, int64(stored.ID))
+			if err != nil {
+				return fmt.Errorf("keep the idempotency key: %w", err)
+			}
+		}
+		changes, err := appendEvents(ctx, tx, by, []event{{link: stored, action: engine.ActionCreated}})
+		if err != nil {
+			return err
+		}
+		change = changes[0]
+		return nil
+	})
+	if err != nil {
+		return engine.Link{}, engine.Change{}, err
+	}
+	return stored, change, nil
+}
+
+// moment is an author's time as it is stored.
+func (s *Store) moment(at time.Time) time.Time {
+	if at.IsZero() {
+		at = s.cfg.Now()
+	}
+	return at.UTC().Truncate(time.Microsecond)
+}
+
+// newLink is l as it is when it has just been made, but for its id.
+func newLink(l engine.Link, at time.Time) engine.Link {
+	l.Normalize()
+	l.ID, l.Version, l.Clicks, l.CreatedAt, l.UpdatedAt = 0, 1, 0, at, at
+	return l
+}
+
+// claim takes the idempotency key for this transaction, or finds the link that an earlier call with it made. Two calls at the same time: the second
+// waits here for the commit of the first.
+func claim(ctx context.Context, tx pgx.Tx, by engine.Author, idem *engine.Idempotency) (engine.LinkID, error) {
+	expired := by.At.Add(-engine.IdempotencyTTL)
+	_, err := tx.Exec(ctx, "DELETE FROM idempotency WHERE actor_key_id = $1 AND key = $2 AND created_at <= $3", int64(by.Key), idem.Key, expired)
+	if err != nil {
+		return 0, fmt.Errorf("forget an old idempotency key: %w", err)
+	}
+	tag, err := tx.Exec(ctx, "INSERT INTO idempotency (actor_key_id, key, digest, link_id, created_at) VALUES ($1, $2, $3, 0, $4) ON CONFLICT DO NOTHING",
+		int64(by.Key), idem.Key, idem.Digest[:], by.At)
+	if err != nil {
+		return 0, fmt.Errorf("take the idempotency key: %w", err)
+	}
+	if tag.RowsAffected() == 1 {
+		return 0, nil
+	}
+	var digest []byte
+	var id int64
+	err = tx.QueryRow(ctx, "SELECT digest, link_id FROM idempotency WHERE actor_key_id = $1 AND key = $2", int64(by.Key), idem.Key).Scan(&digest, &id)
+	if err != nil {
+		return 0, fmt.Errorf("look the idempotency key up: %w", err)
+	}
+	if subtle.ConstantTimeCompare(digest, idem.Digest[:]) != 1 {
+		return 0, &engine.Error{Code: engine.CodeInvalid, Message: "the request is not accepted", Fields: []engine.FieldError{
+			{Field: "Idempotency-Key", Detail: "was used for another request; take a new one"},
+		}}
+	}
+	return engine.LinkID(id), nil
+}
+
+// UpdateLink changes a link by edit, under the lock of its row.
+func (s *Store) UpdateLink(
+	ctx context.Context, id engine.LinkID, action engine.AuditAction, by engine.Author, edit func(*engine.Link) error,
+) (engine.Link, engine.Change, error) {
+	by.At = s.moment(by.At)
+	var stored engine.Link
+	var change engine.Change
+	var editErr error
+	err := s.edit(ctx, "update a link", func(ctx context.Context, tx pgx.Tx) error {
+		change = engine.Change{}
+		// The outer join's side is not locked: FOR UPDATE OF l.
+		before, err := scanLink(tx.QueryRow(ctx, selectLinks+"WHERE l.id = $1 FOR UPDATE OF l", int64(id)))
+		if errors.Is(err, pgx.ErrNoRows) {
+			return noLink(id)
+		}
+		if err != nil {
+			return err
+		}
+		stored = before
+		if editErr = edit(&stored); editErr != nil {
+			return editErr
+		}
+		stored.Normalize()
+		stored.ID, stored.Domain, stored.Clicks, stored.Version = before.ID, before.Domain, before.Clicks, before.Version
+		stored.CreatedAt, stored.UpdatedAt = before.CreatedAt, before.UpdatedAt
+		if stored.Code != before.Code {
+			return &engine.Error{Code: engine.CodeInvalid, Message: "the change is not accepted", Fields: []engine.FieldError{
+				{Field: "code", Detail: "can't be changed; make another link"},
+			}}
+		}
+		if stored.Same(&before) {
+			return nil
+		}
+		if err := stored.Check(); err != nil {
+			return err
+		}
+		stored.Version, stored.UpdatedAt = before.Version+1, by.At
+		if err := rowsOf([]*engine.Link{&stored}).update(ctx, tx); err != nil {
+			return err
+		}
+		changes, err := appendEvents(ctx, tx, by, []event{{link: stored, before: &before, action: action}})
+		if err != nil {
+			return err
+		}
+		change = changes[0]
+		return nil
+	})
+	if editErr != nil {
+		return engine.Link{}, engine.Change{}, editErr
+	}
+	if err != nil {
+		return engine.Link{}, engine.Change{}, err
+	}
+	return stored, change, nil
+}

@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+// LeaseVisits takes visits out of a link's budget. The row of the link is locked first, so that all instances queue up there.
+func (s *Store) LeaseVisits(ctx context.Context, node engine.NodeID, link engine.LinkID, want int64) (int64, error) {
+	var granted int64
+	err := s.edit(ctx, "lease visits", func(ctx context.Context, tx pgx.Tx) error {
+		granted = 0
+		var visits, leased int64
+		err := tx.QueryRow(ctx, "SELECT max_visits, visits_leased FROM links WHERE id = $1 AND max_visits IS NOT NULL FOR UPDATE", int64(link)).Scan(&visits, &leased)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return engine.Errorf(engine.CodeNotFound, "there is no link %d with a visit budget", link)
+		}
+		if err != nil {
+			return fmt.Errorf("read the budget: %w", err)
+		}
+		granted = max(0, min(want, visits-leased))
+		if granted == 0 {
+			return nil
+		}
+		return moveLease(ctx, tx, node, link, granted)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return granted, nil
+}
+
+// moveLease grants n visits to the node, or takes -n back. The link's row is locked.
+func moveLease(ctx context.Context, tx pgx.Tx, node engine.NodeID, link engine.LinkID, n int64) error {
+	batch := &pgx.Batch{}
+	batch.Queue("UPDATE links SET visits_leased = visits_leased + $2 WHERE id = $1", int64(link), n)
+	batch.Queue(`INSERT INTO visit_leases AS l (node, link_id, outstanding) VALUES ($1, $2, $3)
+		ON CONFLICT (node, link_id) DO UPDATE SET outstanding = l.outstanding + excluded.outstanding`, string(node), int64(link), n)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("move the lease: %w", err)
+	}
+	return nil
+}
+
+// ReturnVisits gives leased visits back, at most those that the node has.
+func (s *Store) ReturnVisits(ctx context.Context, node engine.NodeID, link engine.LinkID, n int64) error {
+	if n <= 0 {
+		return nil
+	}
+	return s.edit(ctx, "return visits", func(ctx context.Context, tx pgx.Tx) error {
+		if err := lockLink(ctx, tx, link); err != nil {
+			return err
+		}
+		var outstanding int64
+		err := tx.QueryRow(ctx, "SELECT outstanding FROM visit_leases WHERE node = $1 AND link_id = $2 FOR UPDATE", string(node), int64(link)).Scan(&outstanding)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the lease: %w", err)
+		}
+		if back := min(n, outstanding); back > 0 {
+			return moveLease(ctx, tx, node, link, -back)
+		}
+		return nil
+	})
+}
+
+func lockLink(ctx context.Context, tx pgx.Tx, link engine.LinkID) error {
+	if _, err := tx.Exec(ctx, "SELECT 1 FROM links WHERE id = $1 FOR UPDATE", int64(link)); err != nil {
+		return fmt.Errorf("lock the link: %w", err)
+	}
+	return nil
+}
+
+// ReclaimVisits gives all of a node's outstanding visits back. Links are locked before leases, as everywhere.
+func (s *Store) ReclaimVisits(ctx context.Context, node engine.NodeID) error {
+	return s.editWithin(ctx, s.cfg.WriteTimeout, "reclaim visits", func(ctx context.Context, tx pgx.Tx) error {
+		for _, text := range []string{
+			"SELECT 1 FROM links WHERE id IN (SELECT link_id FROM visit_leases WHERE node = $1) ORDER BY id FOR UPDATE",
+			"UPDATE links l SET visits_leased = l.visits_leased - v.outstanding FROM visit_leases v WHERE v.node = $1 AND v.link_id = l.id",
+			"DELETE FROM visit_leases WHERE node = $1",
+		} {
+			if _, err := tx.Exec(ctx, text, string(node)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// saltsKept is how many days before the asked one keep their salt.
+const saltsKept = 2
+
+// VisitorSalt is the secret of one UTC day. The first to ask makes it; whoever asks at the same time waits for that.
+func (s *Store) VisitorSalt(ctx context.Context, at time.Time) ([16]byte, error) {
+	var salt [16]byte
+	if _, err := rand.Read(salt[:]); err != nil {
+		return salt, fmt.Errorf("read randomness for a salt: %w", err)
+	}
+	date := at.UTC().Truncate(day)
+	var stored []byte
+	err := s.edit(ctx, "read the visitor salt", func(ctx context.Context, tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		batch.Queue("INSERT INTO visitor_salts (day, salt) VALUES ($1::date, $2) ON CONFLICT (day) DO NOTHING", date, salt[:])
+		batch.Queue("DELETE FROM visitor_salts WHERE day < $1::date", date.Add(-saltsKept*day))
+		batch.Queue("SELECT salt FROM visitor_salts WHERE day = $1::date", date).QueryRow(func(row pgx.Row) error { return row.Scan(&stored) })
+		return tx.SendBatch(ctx, batch).Close()
+	})
+	if err != nil {
+		return [16]byte{}, err
+	}
+	if copy(salt[:], stored) != len(salt) {
+		return [16]byte{}, fmt.Errorf("read the visitor salt: it has %d bytes", len(stored))
+	}
+	return salt, nil
+}
