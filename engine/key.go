@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Scope is something an API key may do.
@@ -63,8 +64,8 @@ func APIKeyOf(secret, name string, scopes []Scope, now, expires time.Time) (APIK
 	if len(secret) < 24 || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		fields = append(fields, FieldError{Field: "key", Detail: "is not accepted; give at least 24 printable ASCII characters without spaces"})
 	}
-	if name == "" || len(name) > keyNameMax || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		fields = append(fields, FieldError{Field: "name", Detail: fmt.Sprintf("is not accepted; give 1 to %d bytes without control characters", keyNameMax)})
+	if name == "" || len(name) > keyNameMax || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		fields = append(fields, FieldError{Field: "name", Detail: fmt.Sprintf("is not accepted; give 1 to %d bytes of UTF-8 without control characters", keyNameMax)})
 	}
 	if len(scopes) == 0 {
 		fields = append(fields, FieldError{Field: "scopes", Detail: fmt.Sprintf("is empty; give at least one of %v", Scopes())})

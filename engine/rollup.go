@@ -62,7 +62,8 @@ func Aggregate(clicks []Click) []Rollup {
 // the value itself when it has no scheme ("android-app" style values keep their authority).
 func ReferrerHost(referrer []byte) string {
 	rest := bytes.TrimSpace(referrer)
-	if _, after, ok := bytes.Cut(rest, []byte("://")); ok {
+	// A "://" behind the authority belongs to a path or query that has another address in it.
+	if before, after, ok := bytes.Cut(rest, []byte("://")); ok && !bytes.ContainsAny(before, "/?#") {
 		rest = after
 	}
 	if i := bytes.IndexAny(rest, "/?#"); i >= 0 {

@@ -16,7 +16,7 @@ const TargetMaxLen = 8 << 10
 // TargetPolicy says which targets are accepted. The zero value refuses private addresses and knows no host as its own.
 // Read-only after it is made, so safe for concurrent use.
 type TargetPolicy struct {
-	OwnHosts     []string // host or host:port, lower case, of the service itself: a link to it could loop
+	OwnHosts     []string // host (any port) or host:port, lower case ASCII, of the service itself: a link to it could loop
 	AllowPrivate bool     // accept loopback, private and link-local addresses, for intranets
 }
 
@@ -52,10 +52,10 @@ func (p TargetPolicy) Canonical(raw string) (string, error) {
 		return refuse("has a user name or password; leave them out")
 	case u.Hostname() == "":
 		return refuse("has no host")
-	case p.own(u.Hostname(), u.Host()):
-		return refuse("leads to this service's own host %q; a link to a link could loop", u.Host())
+	case p.own(scheme, u.Hostname(), u.Port()):
+		return refuse("leads to this service's own host %.128q; a link to a link could loop", u.Host())
 	case !p.AllowPrivate && privateHost(u.Hostname()):
-		return refuse("leads to a private or local address %q; --allow-private-targets accepts those", u.Hostname())
+		return refuse("leads to a private or local address %.128q; --allow-private-targets accepts those", u.Hostname())
 	}
 	href := u.Href(false)
 	if len(href) > TargetMaxLen {
@@ -70,9 +70,12 @@ func (p TargetPolicy) Canonical(raw string) (string, error) {
 	return href, nil
 }
 
-func (p TargetPolicy) own(hostname, host string) bool {
-	hostname = strings.TrimSuffix(hostname, ".")
-	return slices.ContainsFunc(p.OwnHosts, func(own string) bool { return own == host || own == hostname })
+func (p TargetPolicy) own(scheme, hostname, port string) bool {
+	if port == "" { // the canonical form leaves out the scheme's own port
+		port = map[string]string{"http": "80", "https": "443"}[scheme]
+	}
+	hostname = strings.TrimRight(hostname, ".")
+	return slices.ContainsFunc(p.OwnHosts, func(own string) bool { return own == hostname || own == hostname+":"+port })
 }
 
 // localNames are names that only ever resolve inside (RFC 6761, RFC 6762, RFC 8375, and ICANN's reserved .internal).
@@ -81,7 +84,7 @@ var localNames = []string{"localhost", "local", "internal", "home.arpa"}
 // privateHost reports whether a canonical WHATWG host is an address or name that is not on the public internet. Names that
 // resolve to such an address are not found out here: that would need a look-up, and its answer can change afterwards.
 func privateHost(hostname string) bool {
-	name := strings.TrimSuffix(hostname, ".")
+	name := strings.TrimRight(hostname, ".")
 	for _, local := range localNames {
 		if name == local || strings.HasSuffix(name, "."+local) {
 			return true
