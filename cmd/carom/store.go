@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/carom-dev/carom/cmd/carom/internal/client"
+	"github.com/carom-dev/carom/cmd/carom/internal/setting"
+	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/persistence/sqlite"
+)
+
+// Names within --data-dir.
+const (
+	storeFile   = "carom.db"
+	journalDir  = "journal"
+	refusedFile = "refused-clicks.ndjson"
+)
+
+// openStore opens the store that the settings name. It is the one place that knows which kinds of store there are.
+func openStore(ctx context.Context, s *StoreSettings, log *slog.Logger) (engine.Store, error) {
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(s.DataDir, storeFile), Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
+}
+
+// remoteSettings let a command work on a running Carom.
+type remoteSettings struct {
+	Server string         `placeholder:"URL" help:"Work on the running Carom at this URL; else on the data in --data-dir, which no server may hold then."`
+	Key    setting.Secret `placeholder:"KEY" help:"The API key for --server."`
+}
+
+// dial makes the client for --server.
+func (r *remoteSettings) dial() (*client.Client, error) {
+	if r.Key == "" {
+		return nil, usagef("--server needs a key; give --key or %s", setting.Variable("key"))
+	}
+	c, err := client.New(r.Server, string(r.Key))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+// errNoStore says that a command needs data where there is none.
+var errNoStore = errors.New("there is no store")
+
+// openAtRest opens the store for a command. With must, a store that is not there yet is not made.
+func openAtRest(ctx context.Context, s *StoreSettings, must bool) (engine.Store, error) {
+	path := filepath.Join(s.DataDir, storeFile)
+	if _, err := os.Stat(path); must && s.DatabaseURL == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w in %s; give its --data-dir, or --server for a running Carom", errNoStore, s.DataDir)
+	}
+	store, err := openStore(ctx, s, slog.New(slog.DiscardHandler))
+	if errors.Is(err, sqlite.ErrLocked) {
+		return nil, fmt.Errorf("a running Carom holds the data in %s; ask it with --server URL --key KEY, or stop it first (%w)", s.DataDir, err)
+	}
+	return store, err
+}
+
+// migrateCommand brings the store's schema up to date.
+type migrateCommand struct {
+	StoreSettings `group:"Storage"`
+}
+
+// Run opens the store, which is all that the embedded one needs.
+func (c *migrateCommand) Run(ctx context.Context, t *terminal) error {
+	store, err := openAtRest(ctx, &c.StoreSettings, false)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "The embedded store in %s is up to date. It also migrates itself at each start.\n", c.DataDir)
+	return store.Close()
+}
