@@ -118,9 +118,10 @@ func (s *Store) openPools(readers int) (err error) {
 	}
 	common := url.Values{"_pragma": {"busy_timeout(5000)", "foreign_keys(1)", "temp_store(memory)"}}
 	// FULL, not NORMAL: the journal gives a segment up as soon as its clicks are committed here, so a commit must survive a
-	// loss of power. That is one fsync a batch. secure_delete: a salt that is deleted must not stay in a free page.
+	// loss of power. That is one fsync a batch. 4,000 pages between checkpoints instead of 1,000 give 6 % more clicks a second
+	// (BenchmarkStore/WriteClicks) for a WAL of 16 MiB. secure_delete: a salt that is deleted must not stay in a free page.
 	write := url.Values{"_txlock": {"immediate"}, "_pragma": append([]string{
-		"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "journal_size_limit(67108864)", "cache_size(-32768)",
+		"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "journal_size_limit(67108864)", "wal_autocheckpoint(4000)", "cache_size(-32768)",
 	}, common["_pragma"]...)}
 	read := url.Values{"_txlock": {"deferred"}, "_pragma": append([]string{"query_only(1)", "cache_size(-8192)"}, common["_pragma"]...)}
 	if s.writer, err = sql.Open("sqlite", s.dsn(write)); err != nil {

@@ -1,0 +1,163 @@
+package sqlite
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+func openInside(t *testing.T) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "carom.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// TestPragmas holds what the promises on clicks rest on: an answered write is on the disk, and readers can't write.
+func TestPragmas(t *testing.T) {
+	s := openInside(t)
+	for _, c := range []struct {
+		db     *sql.DB
+		pragma string
+		want   string
+	}{
+		{s.writer, "synchronous", "2"},
+		{s.writer, "journal_mode", "wal"},
+		{s.writer, "foreign_keys", "1"},
+		{s.writer, "busy_timeout", "5000"},
+		{s.writer, "secure_delete", "1"},
+		{s.reader, "journal_mode", "wal"},
+		{s.reader, "query_only", "1"},
+		{s.reader, "busy_timeout", "5000"},
+	} {
+		var got string
+		if err := c.db.QueryRowContext(t.Context(), "PRAGMA "+c.pragma).Scan(&got); err != nil || got != c.want {
+			t.Errorf("PRAGMA %s = %q, %v, want %q", c.pragma, got, err, c.want)
+		}
+	}
+	if _, err := s.reader.ExecContext(t.Context(), "DELETE FROM links"); err == nil {
+		t.Error("a reader could write")
+	}
+	if open := s.writer.Stats().MaxOpenConnections; open != 1 {
+		t.Errorf("the writer may open %d connections, want 1", open)
+	}
+}
+
+// TestQueriesUseIndexes asks SQLite how it would read: no page may cost a sort or a scan of all rows.
+func TestQueriesUseIndexes(t *testing.T) {
+	s := openInside(t)
+	type read struct {
+		text string
+		args []any
+		want string // in the plan
+	}
+	var reads []read
+	for sort, index := range map[engine.LinkSort]string{
+		engine.SortNewest: "links_created", engine.SortOldest: "links_created", engine.SortUpdated: "links_updated", engine.SortCode: "sqlite_autoindex_links",
+	} {
+		by, _ := orderOf(sort)
+		where, args := linkFilter(&engine.LinkQuery{Domain: 1, Active: new(true), Search: "x"})
+		reads = append(reads, read{selectLinks + where + " ORDER BY " + by.by + " LIMIT 5", args, index})
+		first := any(int64(1))
+		if sort == engine.SortCode {
+			first = "a"
+		}
+		reads = append(reads, read{selectLinks + where + " AND " + by.after + " ORDER BY " + by.by + " LIMIT 5", append(args, first, int64(1)), index})
+	}
+	for want, q := range map[string]engine.ClickQuery{
+		"clicks_link (link_id=? AND rowid>?)": {Link: 1, After: 5, From: time.Unix(1, 0), To: time.Unix(2, 0), Limit: 5},
+		"PRIMARY KEY (rowid>?)":               {After: 5, Limit: 5},
+	} {
+		text, args := clickQuery(&q)
+		reads = append(reads, read{text, args, want})
+	}
+	reads = append(reads, read{selectByCodes, []any{int64(1), `["a"]`}, "sqlite_autoindex_links_1 (domain_id=? AND code=?)"})
+	for _, r := range reads {
+		var plan strings.Builder
+		err := query(t.Context(), s.reader, func(rows *sql.Rows) error {
+			var id, parent, unused int
+			var detail string
+			err := rows.Scan(&id, &parent, &unused, &detail)
+			fmt.Fprintln(&plan, detail)
+			return err
+		}, "EXPLAIN QUERY PLAN "+r.text, r.args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := plan.String(); !strings.Contains(got, r.want) || strings.Contains(got, "TEMP B-TREE") || strings.Contains(got, "SCAN c") || strings.Contains(got, "SCAN l") {
+			t.Errorf("%s\n%s\nwant %s, no scan and no sort", r.text, got, r.want)
+		}
+	}
+}
+
+// TestCloseMeetsACall closes the store while an edit is under way in its transaction.
+func TestCloseMeetsACall(t *testing.T) {
+	s := openInside(t)
+	l, _, err := s.CreateLink(t.Context(), engine.Link{Domain: 1, Code: "a", Target: "https://example.com/", RedirectStatus: 302}, engine.Author{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, closed := make(chan struct{}), make(chan error)
+	go func() {
+		<-started
+		closed <- s.Close()
+	}()
+	_, _, err = s.UpdateLink(t.Context(), l.ID, engine.ActionUpdated, engine.Author{}, func(l *engine.Link) error {
+		close(started)
+		<-s.closing.Done()
+		l.Title = "late"
+		return nil
+	})
+	if !errors.Is(err, ErrClosed) {
+		t.Errorf("UpdateLink under way = %v, want ErrClosed", err)
+	}
+	if err := <-closed; err != nil {
+		t.Errorf("Close = %v", err)
+	}
+	if _, err := s.Link(t.Context(), l.ID); !errors.Is(err, ErrClosed) {
+		t.Errorf("Link after Close = %v, want ErrClosed", err)
+	}
+}
+
+// TestAPanicLeavesTheStoreUsable: the one writing connection must come back.
+func TestAPanicLeavesTheStoreUsable(t *testing.T) {
+	s := openInside(t)
+	link := engine.Link{Domain: 1, Code: "a", Target: "https://example.com/", RedirectStatus: 302}
+	l, _, err := s.CreateLink(t.Context(), link, engine.Author{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the edit's panic did not come through")
+			}
+		}()
+		_, _, _ = s.UpdateLink(t.Context(), l.ID, engine.ActionUpdated, engine.Author{}, func(*engine.Link) error { panic("edit") })
+	}()
+	link.Code = "b"
+	if _, _, err := s.CreateLink(t.Context(), link, engine.Author{}, nil); err != nil {
+		t.Errorf("CreateLink after a panic = %v", err)
+	}
+}
+
+func TestPackAddress(t *testing.T) {
+	for _, a := range []engine.TruncatedAddr{{}, {4, 255, 0, 1}, {6, 255, 254, 253, 252, 251, 250}} {
+		if got := unpackAddress(packAddress(a)); got != a {
+			t.Errorf("unpackAddress(packAddress(%v)) = %v", a, got)
+		}
+	}
+}
