@@ -33,13 +33,19 @@ func ParseRate(s string) (Rate, error) {
 	return Rate{Requests: n, Period: period}, nil
 }
 
+// String is the form that ParseRate reads; a period that has no letter is given in full ("5/10s").
 func (r Rate) String() string {
-	for unit, period := range map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour} {
-		if r.Period == period && r.Requests > 0 {
-			return strconv.Itoa(r.Requests) + "/" + unit
-		}
+	switch {
+	case r.Requests <= 0:
+		return "0"
+	case r.Period == time.Second:
+		return strconv.Itoa(r.Requests) + "/s"
+	case r.Period == time.Minute:
+		return strconv.Itoa(r.Requests) + "/m"
+	case r.Period == time.Hour:
+		return strconv.Itoa(r.Requests) + "/h"
 	}
-	return "0"
+	return strconv.Itoa(r.Requests) + "/" + r.Period.String()
 }
 
 // Decision is the answer to one request for a unit.
