@@ -119,7 +119,10 @@ func before(a, b engine.Rollup) bool {
 
 func TestUsedVisits(t *testing.T) {
 	clicks := []engine.Click{
-		{Link: 9, Flags: engine.ClickBudgeted}, {Link: 3}, {Link: 5, Flags: engine.ClickBudgeted}, {Link: 9, Flags: engine.ClickBudgeted},
+		{Link: 9, Flags: engine.ClickBudgeted},
+		{Link: 3},
+		{Link: 5, Flags: engine.ClickBudgeted},
+		{Link: 9, Flags: engine.ClickBudgeted},
 		{Link: 5, Flags: engine.ClickHead},
 	}
 	want := []engine.VisitUse{{Link: 5, Visits: 1}, {Link: 9, Visits: 2}}
