@@ -1,0 +1,242 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/persistence/postgres"
+	"github.com/carom-dev/carom/persistence/testservices"
+)
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	const url = "postgres://user@127.0.0.1:1/db"
+	for name, c := range map[string]struct {
+		cfg  postgres.Config
+		want string // part of the message; "" for accepted
+	}{
+		"zero but for the URL": {postgres.Config{URL: url}, ""},
+		"no URL":               {postgres.Config{}, "URL is empty"},
+		"not a URL":            {postgres.Config{URL: "postgres://%"}, "URL is not accepted"},
+		"password stays out":   {postgres.Config{URL: "postgres://u:hunter2@h:port/db"}, "URL is not accepted"},
+		"pool too small":       {postgres.Config{URL: url, PoolMax: -1}, "PoolMax is -1"},
+		"pool too large":       {postgres.Config{URL: url, PoolMax: 1001}, "PoolMax is 1001"},
+		"query timeout":        {postgres.Config{URL: url, QueryTimeout: time.Millisecond}, "QueryTimeout is 1ms"},
+		"write timeout":        {postgres.Config{URL: url, WriteTimeout: -time.Second}, "WriteTimeout is -1s"},
+		"retention":            {postgres.Config{URL: url, ClickRetention: time.Hour}, "ClickRetention is 1h0m0s"},
+		"simple protocol":      {postgres.Config{URL: url, ExecMode: "simple_protocol"}, "ExecMode is \"simple_protocol\""},
+		"simple protocol in the URL": {
+			postgres.Config{URL: url + "?default_query_exec_mode=simple_protocol"}, "cache_statement, cache_describe and exec are accepted",
+		},
+		"exec in the URL": {postgres.Config{URL: url + "?default_query_exec_mode=exec"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := postgres.Open(t.Context(), c.cfg)
+			if s != nil {
+				defer s.Close()
+			}
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("Open = %v, want %q", err, c.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("Open = %v, which tells the password", err)
+			}
+		})
+	}
+}
+
+func TestOpenDoesNotWaitForTheDatabase(t *testing.T) {
+	t.Parallel()
+	pg, err := testservices.StartPostgres(testservices.PostgresConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pg.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	pg.Stop()
+	s := open(t, postgres.Config{URL: pg.URL("postgres")})
+	if err := s.Prepare(t.Context()); err == nil {
+		t.Error("Prepare without a database = nil")
+	}
+	if _, err := s.LoadLinks(t.Context(), []engine.Key{{Domain: 1, Code: "abc"}}); err == nil {
+		t.Error("LoadLinks without a database = nil; a code would count as missing")
+	}
+	if err := pg.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Prepare(t.Context()); err != nil {
+		t.Errorf("Prepare with the database back = %v", err)
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("Ping = %v", err)
+	}
+}
+
+func TestDatabaseThatNeverAnswersIsAnErrorInTime(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts by its backlog, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := open(t, postgres.Config{URL: "postgres://postgres@" + l.Addr().String() + "/x?sslmode=disable", QueryTimeout: 50 * time.Millisecond})
+	if err := s.Ping(t.Context()); err == nil {
+		t.Error("Ping of a silent database = nil")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := s.LoadLinks(ctx, []engine.Key{{Domain: 1, Code: "abc"}}); err == nil {
+		t.Error("LoadLinks from a silent database = nil")
+	}
+}
+
+func TestInstancesThatMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"cache_statement", "exec"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			url := services.Database(t, "", nil)
+			unprepared := open(t, postgres.Config{URL: url, SkipMigrate: true, ExecMode: mode})
+			if err := unprepared.Prepare(t.Context()); err == nil || !strings.Contains(err.Error(), "run carom migrate") {
+				t.Errorf("Prepare of an empty database with SkipMigrate = %v, want what to do", err)
+			}
+			var log strings.Builder
+			var starting sync.WaitGroup
+			for i := range 3 {
+				cfg := postgres.Config{URL: url, ExecMode: mode}
+				if i == 0 {
+					cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				}
+				s := open(t, cfg)
+				starting.Go(func() {
+					if err := s.Prepare(t.Context()); err != nil {
+						t.Errorf("Prepare = %v", err)
+					}
+				})
+			}
+			starting.Wait()
+			if err := unprepared.Prepare(t.Context()); err != nil {
+				t.Errorf("Prepare of a migrated database with SkipMigrate = %v", err)
+			}
+			if _, _, err := unprepared.CreateLink(t.Context(), aLink("abc"), engine.Author{}, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestPartitions(t *testing.T) {
+	t.Parallel()
+	url := database(t)
+	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	s := open(t, postgres.Config{URL: url, ClickRetention: 3 * 24 * time.Hour})
+	maintain := func(now time.Time) {
+		t.Helper()
+		if err := s.MaintainPartitions(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn := connect(t, url)
+	wantTables := func(when, want string) {
+		t.Helper()
+		var got string
+		if err := conn.QueryRow(t.Context(), "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname LIKE 'clicks\\_2%' AND relkind = 'r'").Scan(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("partitions %s = %q, want %q", when, got, want)
+		}
+	}
+	wantClicks := func(when string, parent, strays int) {
+		t.Helper()
+		var all, inDefault int
+		if err := conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM clicks), (SELECT count(*) FROM clicks_default)").Scan(&all, &inDefault); err != nil {
+			t.Fatal(err)
+		}
+		if all != parent || inDefault != strays {
+			t.Errorf("%s there are %d clicks, %d of them in the default partition; want %d and %d", when, all, inDefault, parent, strays)
+		}
+	}
+	// One click a day, all before there is any partition.
+	clicks := clicksOf(0, 9)
+	for i := range clicks {
+		clicks[i].At = now.Add(time.Duration(i-6) * 24 * time.Hour).UnixMicro() // 4 to 12 March
+	}
+	if err := s.WriteClicks(t.Context(), &engine.ClickBatch{Node: node, Moves: []engine.LaneMove{{Lane: 0, To: 9}}, Clicks: clicks}); err != nil {
+		t.Fatal(err)
+	}
+	wantClicks("without partitions", 9, 9)
+	maintain(now)
+	wantTables("at first", "clicks_20260309 clicks_20260310 clicks_20260311 clicks_20260312 clicks_20260313")
+	wantClicks("after the first maintenance", 6, 2) // 7 and 8 March are kept and have no partition; 4 to 6 are forgotten
+	maintain(now)
+	wantTables("when nothing is to do", "clicks_20260309 clicks_20260310 clicks_20260311 clicks_20260312 clicks_20260313")
+	maintain(now.Add(4 * 24 * time.Hour))
+	wantTables("four days later", "clicks_20260311 clicks_20260312 clicks_20260313 clicks_20260314 clicks_20260315 clicks_20260316 clicks_20260317")
+	wantClicks("four days later", 2, 0)
+	got, err := s.Clicks(t.Context(), engine.ClickQuery{Limit: 10})
+	if err != nil || len(got) != 2 || got[0].ID != 8 || got[1].ID != 9 {
+		t.Errorf("Clicks = %+v, %v, want the two that are kept, under their old numbers", got, err)
+	}
+	var rollups int
+	if err := conn.QueryRow(t.Context(), "SELECT sum(clicks) FROM link_totals").Scan(&rollups); err != nil || rollups != 9 {
+		t.Errorf("totals = %d, %v, want 9: they outlive the clicks", rollups, err)
+	}
+	// Every index of the parent is there on a partition that was attached.
+	var missing int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_index p WHERE p.indrelid = 'clicks'::regclass AND
+		(SELECT count(*) FROM pg_inherits i WHERE i.inhparent = p.indexrelid) <> (SELECT count(*) FROM pg_inherits i WHERE i.inhparent = 'clicks'::regclass)`).
+		Scan(&missing); err != nil || missing != 0 {
+		t.Errorf("%d indexes lack a partition, %v", missing, err)
+	}
+}
+
+func TestRefusedClicksAreTold(t *testing.T) {
+	t.Parallel()
+	url := database(t)
+	s := open(t, postgres.Config{URL: url})
+	for name, spoil := range map[string]func(*engine.Click){
+		"no link":             func(c *engine.Click) { c.Link = 0 },
+		"before 1970":         func(c *engine.Click) { c.At = -1 },
+		"after the year 9999": func(c *engine.Click) { c.At = 1 << 62 },
+		"not a status":        func(c *engine.Click) { c.Status = 40_000 },
+	} {
+		clicks := clicksOf(0, 3)
+		spoil(&clicks[1])
+		err := s.WriteClicks(t.Context(), &engine.ClickBatch{Node: node, Moves: []engine.LaneMove{{Lane: 0, To: 3}}, Clicks: clicks})
+		if _, ok := errors.AsType[*engine.RejectedError](err); !ok {
+			t.Errorf("%s: WriteClicks = %v, want a RejectedError", name, err)
+		}
+	}
+	// What only the database knows: a constraint that somebody added.
+	if _, err := connect(t, url).Exec(t.Context(), "ALTER TABLE clicks ADD CHECK (status <> 307)"); err != nil {
+		t.Fatal(err)
+	}
+	clicks := clicksOf(0, 3)
+	clicks[2].Status = 307
+	err := s.WriteClicks(t.Context(), &engine.ClickBatch{Node: node, Moves: []engine.LaneMove{{Lane: 0, To: 3}}, Clicks: clicks})
+	if _, ok := errors.AsType[*engine.RejectedError](err); !ok {
+		t.Errorf("WriteClicks = %v, want a RejectedError", err)
+	}
+	wantStoredOnce(t, url, 0)
+	clicks[2].Status = 302
+	clicks[0].UserAgent, clicks[1].Referrer = []byte("a\x00b\xff"), []byte("https://\x00.example/\xc3")
+	if err := s.WriteClicks(t.Context(), &engine.ClickBatch{Node: node, Moves: []engine.LaneMove{{Lane: 0, To: 3}}, Clicks: clicks}); err != nil {
+		t.Fatal(err)
+	}
+	if string(clicks[0].UserAgent) != "a\x00b\xff" {
+		t.Error("WriteClicks changed the caller's click")
+	}
+	wantStoredOnce(t, url, 3)
+}
