@@ -21,6 +21,7 @@ func (j *Journal) Read(lane, limit int, dst []engine.Click) ([]engine.Click, eng
 	for {
 		s := l.find(l.position())
 		if s == nil {
+			l.passRecovered()
 			return dst, l.position(), nil
 		}
 		pos := l.position()
@@ -40,12 +41,22 @@ func (j *Journal) Read(lane, limit int, dst []engine.Click) ([]engine.Click, eng
 		}
 		l.at.Store(uint64(s.position(slot)))
 		end, final := s.limit()
-		next := j.stepOver(l, s, final && slot >= end)
+		finished := final && slot >= end
+		next := j.stepOver(l, s, finished)
+		if finished && !next && !s.live() {
+			l.passRecovered()
+		}
 		j.unref(l, s)
 		if !next {
 			return dst, l.position(), nil
 		}
 	}
+}
+
+// passRecovered says that there is nothing recovered behind the reader. The segments at the end may have been swept as unused,
+// and who waits for the position of Recovered must see it reached.
+func (l *lane) passRecovered() {
+	l.at.Store(uint64(max(l.position(), l.recovered)))
 }
 
 // stepOver moves the reader to the segment behind s, if s is read to its end and there is one.

@@ -63,6 +63,7 @@ func (j *Journal) release(l *lane, pos engine.Position) {
 	l.floor = max(l.floor, pos)
 	gone := l.detach(pos)
 	for _, s := range gone {
+		l.retired.Add(s.takeRecorded()) // others may still refer to it; the figures must not go back meanwhile
 		j.unref(l, s)
 	}
 	if len(gone) > 0 {
@@ -146,8 +147,7 @@ func (j *Journal) dispose(l *lane, s *segment) {
 		j.log.Warn("journal segment could not be closed", "lane", s.lane, "segment", s.seq, "err", err)
 	}
 	if closed {
-		l.retired.Add(s.records)
-		s.records = 0
+		l.retired.Add(s.takeRecorded())
 		err = j.recycle(s)
 	}
 	if !closed || err != nil {

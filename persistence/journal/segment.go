@@ -40,7 +40,7 @@ type segment struct {
 	mu      sync.Mutex // guards what is below
 	settled uint64     // slots before it hold committed records
 	flushed uint64     // slots before it are with the operating system
-	records uint64     // in the slots before settled
+	records uint64     // in the slots before settled, but for those that the lane has counted as retired
 	gone    bool       // the memory is closed
 }
 
@@ -108,6 +108,16 @@ func (s *segment) recorded() uint64 {
 	defer s.mu.Unlock()
 	s.settleLocked()
 	return s.records
+}
+
+// takeRecorded is recorded for the one who counts them from now on.
+func (s *segment) takeRecorded() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settleLocked()
+	n := s.records
+	s.records = 0
+	return n
 }
 
 // flush hands the committed records to the operating system, where memory does not do that by itself.
