@@ -21,7 +21,7 @@ const childEnv = "CAROM_SQLITE_TEST_CHILD"
 
 const (
 	killNode  engine.NodeID = "00000000000000000000000000000001"
-	killBatch               = 700
+	killBatch               = 300
 )
 
 // writeUntilKilled is the child: it writes batch after batch and says where each ended, once it is stored.
@@ -55,7 +55,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	var last uint64
-	for round := range 6 {
+	for round := range 5 {
 		answered := writeAndKill(t, path, 2+round)
 		s := openAt(t, path)
 		positions, err := s.Checkpoints(t.Context(), killNode)

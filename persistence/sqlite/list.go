@@ -44,6 +44,9 @@ func (s *Store) ListLinks(ctx context.Context, q engine.LinkQuery) (engine.LinkP
 			return engine.LinkPage{}, refusedQuery("cursor", "is of a list in another order")
 		}
 	}
+	if len(q.Search) > engine.TargetMaxLen { // SQLite has a bound on patterns too, and what is longer than a target is in none
+		return engine.LinkPage{}, refusedQuery("search", fmt.Sprintf("has %d bytes; at most %d are accepted", len(q.Search), engine.TargetMaxLen))
+	}
 	ctx, leave, err := s.enter(ctx)
 	if err != nil {
 		return engine.LinkPage{}, err

@@ -78,17 +78,19 @@ func listRules() []rule {
 				t.Errorf("ListLinks without Total: total %d, %v, want 0", page.Total, err)
 			}
 		}},
-		{"an unknown order, or a cursor of another one, is refused", func(t *testing.T, s engine.Store) {
+		{"an unknown order, a cursor of another one, or a search longer than any target is refused", func(t *testing.T, s engine.Store) {
 			for _, q := range []engine.LinkQuery{
 				{Sort: "title"},
 				{Sort: engine.SortCode, After: &engine.LinkCursor{Sort: engine.SortNewest, Time: epoch, ID: 1}},
 				{Sort: engine.SortNewest, After: &engine.LinkCursor{Sort: engine.SortOldest, Time: epoch, ID: 1}},
 				{After: &engine.LinkCursor{Sort: "title"}},
+				{Search: strings.Repeat("%", engine.TargetMaxLen+1)},
 			} {
 				q.Domain, q.Limit = engine.DefaultDomain, 10
 				_, err := s.ListLinks(t.Context(), q)
-				wantCode(t, fmt.Sprintf("ListLinks(%+v)", q), err, engine.CodeInvalid)
+				wantCode(t, fmt.Sprintf("ListLinks(%.100s)", fmt.Sprintf("%+v", q)), err, engine.CodeInvalid)
 			}
+			wantCodes(t, s, engine.LinkQuery{Search: strings.Repeat("%", engine.TargetMaxLen)})
 		}},
 		{"lists the number of clicks", func(t *testing.T, s engine.Store) {
 			l := create(t, s, link("clicked"))
