@@ -2,18 +2,138 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime/debug"
+	"time"
 
-	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/actors"
+	"github.com/carom-dev/carom/edge"
+	"github.com/carom-dev/carom/persistence/journal"
 )
 
 // serveCommand runs the server.
 type serveCommand struct{ Settings }
 
-// Run serves until ctx ends.
-func (c *serveCommand) Run(ctx context.Context, t *terminal) error {
-	return c.Validate()
+// Run serves until ctx ends, then drains. What was started is stopped in the reverse order, on every way out.
+func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
+	s := &c.Settings
+	log := s.logger(t.err)
+	if s.MemoryLimit > 0 {
+		debug.SetMemoryLimit(int64(s.MemoryLimit))
+	}
+	log.Info("starting", "version", buildVersion(), "data_dir", s.DataDir)
+	stops := &stopList{log: log}
+	defer func() { err = errors.Join(err, stops.run(context.WithoutCancel(ctx), time.Duration(s.ShutdownTimeout+s.DrainDelay))) }()
+
+	if s.PyroscopeServerAddress != "" {
+		profiles, err := startProfiler(s.PyroscopeServerAddress)
+		if err != nil {
+			return err
+		}
+		stops.add("stop sending profiles", profiles.stop)
+		log.Info("sending profiles", "server", s.PyroscopeServerAddress)
+	}
+
+	store, err := openStore(ctx, &s.StoreSettings, log)
+	if err != nil {
+		return err
+	}
+	stops.add("close the store", func(context.Context) error { return store.Close() })
+
+	secret, err := ensureAdminKey(ctx, store, s.AdminKey, log)
+	if err != nil {
+		return err
+	}
+
+	sync, err := journal.ParseSync(s.JournalSync)
+	if err != nil {
+		return err
+	}
+	clicks, err := journal.Open(journal.Config{
+		Dir: filepath.Join(s.DataDir, journalDir), Lanes: int(s.Shards), BytesMax: int64(s.JournalBytes), Sync: sync, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	stops.add("close the journal", func(context.Context) error { return clicks.Close() })
+	log.Info("journal open", "node", clicks.Node(), "promise", clicks.Promise())
+
+	refused := &refusedClicks{path: filepath.Join(s.DataDir, refusedFile)}
+	acting, err := actors.New(actors.Config{
+		Links: store, Clicks: store, Journal: clicks, SetAside: refused.keep,
+		Shards: int(s.Shards), CacheBytes: int64(s.CacheBytes), CacheTTL: time.Duration(s.CacheTTL),
+		LookupsMax: int(s.LookupsMax), LookupTimeout: time.Duration(s.LookupTimeout), LoadTimeout: max(2*time.Second, time.Duration(s.LookupTimeout)),
+		BatchMax: int(s.ClickBatchMax), BatchInterval: time.Duration(s.ClickInterval), Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	stops.add("store the clicks of the journal", acting.Stop)
+	acting.Start(ctx)
+
+	server, err := edge.New(edge.Config{
+		Resolver: acting, Clicks: clicks, Visitors: acting, Logger: log,
+		Shards: int(s.Shards), HomeURL: s.HomeURL, TrustedProxies: s.TrustedProxies.List, ProxyProtocol: s.ProxyProtocol,
+		RefuseUnrecorded: s.JournalFull == "refuse", UnknownRate: s.RateLimitUnknown.Rate, RedirectRate: s.RateLimitRedirects.Rate,
+		Listeners: int(s.Listeners), Concurrency: int(s.ConnectionsMax), DrainDelay: time.Duration(s.DrainDelay),
+	})
+	if err != nil {
+		return err
+	}
+	listeners, err := server.Listen(ctx, string(s.Listen))
+	if err != nil {
+		return err
+	}
+	address := listeners[0].Addr().String()
+	log.Info("listening", "addr", address)
+	t.showBanner(s, address, secret)
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(context.WithoutCancel(ctx), listeners...) }()
+	stops.add("drain the connections", func(ctx context.Context) error { return errors.Join(server.Drain(ctx), <-served) })
+	select {
+	case <-ctx.Done():
+		log.Info("stopping", "reason", "signal")
+		return nil
+	case err := <-served:
+		served <- nil
+		return fmt.Errorf("serve: %w", err)
+	}
 }
 
-const adminKeyName = "admin"
+// stopList is what has been started, to be stopped in the reverse order.
+type stopList struct {
+	log   *slog.Logger
+	steps []stopStep
+}
 
-func adminScopes() []engine.Scope { return []engine.Scope{engine.ScopeAdmin} }
+type stopStep struct {
+	what string
+	stop func(context.Context) error
+}
+
+func (l *stopList) add(what string, stop func(context.Context) error) {
+	l.steps = append(l.steps, stopStep{what, stop})
+}
+
+// run stops everything, whatever fails on the way; all of it together has the time of timeout.
+func (l *stopList) run(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var errs []error
+	for i := len(l.steps) - 1; i >= 0; i-- {
+		step, began := l.steps[i], time.Now()
+		err := step.stop(ctx)
+		took := time.Since(began).Round(time.Millisecond).String()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", step.what, err))
+			l.log.Error("stop step failed", "step", step.what, "duration", took, "error", err)
+			continue
+		}
+		l.log.Info("stop step done", "step", step.what, "duration", took)
+	}
+	return errors.Join(errs...)
+}
