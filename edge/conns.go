@@ -8,10 +8,15 @@ import (
 	"time"
 )
 
-// conns knows the open connections, for the bound on them and for a drain that need not wait for silent ones. Safe for
-// concurrent use; touched when a connection opens and closes, never by a request.
+// conns knows the open connections: for the bound on them, for their timeouts, and for a drain that need not wait for silent
+// ones. Safe for concurrent use; a request reads its clock and nothing else.
 type conns struct {
+	clock atomic.Int64 // Unix nanoseconds, as of the last sweep
+	_     [120]byte    // every request reads the clock; keep what changes with connections off its cache lines
+
 	max      int
+	timeouts timeouts
+	tick     time.Duration
 	rejected atomic.Uint64
 	mu       sync.Mutex
 	all      map[*conn]struct{} // guarded by mu
@@ -20,8 +25,42 @@ type conns struct {
 	rejects   sync.WaitGroup
 }
 
-func newConns(bound int) *conns {
-	return &conns{max: bound, all: make(map[*conn]struct{}), rejecting: make(chan struct{}, rejectingMax)}
+// timeouts are the longest durations of the phases, in nanoseconds of the coarse clock.
+type timeouts [phaseMask + 1]int64
+
+// sweepTickMax is how coarse the clock is: a timeout strikes up to twice this late, never early.
+const sweepTickMax = 500 * time.Millisecond
+
+func newConns(bound int, read, write, idle time.Duration) *conns {
+	cs := &conns{
+		max: bound, all: make(map[*conn]struct{}), rejecting: make(chan struct{}, rejectingMax),
+		tick: max(min(sweepTickMax, read/4, write/4, idle/4), time.Millisecond),
+	}
+	cs.timeouts = timeouts{
+		phaseSilent: int64(read + cs.tick), phaseRequest: int64(read + cs.tick), phaseWrite: int64(write + cs.tick), phaseIdle: int64(idle + cs.tick),
+	}
+	cs.clock.Store(time.Now().UnixNano())
+	return cs
+}
+
+// run keeps the clock and the timeouts until stop is closed.
+func (cs *conns) run(stop <-chan struct{}) {
+	tick := time.NewTicker(cs.tick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		now := time.Now().UnixNano()
+		cs.clock.Store(now)
+		cs.mu.Lock()
+		for c := range cs.all {
+			c.expire(now, &cs.timeouts)
+		}
+		cs.mu.Unlock()
+	}
 }
 
 const (
@@ -41,7 +80,8 @@ const rejection = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnect
 
 // admit takes c in, or sends it away and returns nil.
 func (cs *conns) admit(c net.Conn) *conn {
-	tracked := &conn{Conn: c, conns: cs, opened: time.Now()}
+	tracked := &conn{Conn: c, conns: cs}
+	tracked.enter(phaseSilent)
 	cs.mu.Lock()
 	full := len(cs.all) >= cs.max
 	if !full {
@@ -82,6 +122,12 @@ func drainRead(c net.Conn, most int64) {
 	}
 }
 
+func (cs *conns) remove(c *conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.all, c)
+}
+
 func (cs *conns) open() int {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -91,7 +137,11 @@ func (cs *conns) open() int {
 // closeSilent closes the connections that are older than age and have never sent a byte: the server counts them as active for
 // 5 seconds, and browsers open such ones ahead.
 func (cs *conns) closeSilent(age time.Duration) {
-	cs.closeWhere(func(c *conn) bool { return !c.active.Load() && time.Since(c.opened) >= age })
+	now := time.Now().UnixNano()
+	cs.closeWhere(func(c *conn) bool {
+		state := c.state.Load()
+		return state&phaseMask == phaseSilent && now-state>>phaseBits >= int64(age+cs.tick)
+	})
 }
 
 // closeAll cuts whatever is still open.
@@ -109,41 +159,4 @@ func (cs *conns) closeWhere(pick func(*conn) bool) {
 	for _, c := range picked {
 		c.Conn.Close() // the serving goroutine sees it and ends, and that closes the rest
 	}
-}
-
-// conn is a connection that is tracked from accept to close.
-type conn struct {
-	net.Conn
-	conns     *conns
-	opened    time.Time
-	active    atomic.Bool // has sent a byte
-	lingering bool        // owned by the serving goroutine
-	closed    sync.Once
-}
-
-// Read notes the first byte.
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 && !c.active.Load() {
-		c.active.Store(true)
-	}
-	return n, err
-}
-
-// linger makes Close wait for a client that is still sending.
-func (c *conn) linger() { c.lingering = true }
-
-// Close ends the connection.
-func (c *conn) Close() error {
-	err := net.ErrClosed
-	c.closed.Do(func() {
-		if c.lingering && c.Conn.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
-			drainRead(c.Conn, lingerMax)
-		}
-		c.conns.mu.Lock()
-		delete(c.conns.all, c)
-		c.conns.mu.Unlock()
-		err = c.Conn.Close()
-	})
-	return err
 }

@@ -115,7 +115,7 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 			Code: engine.CodeMalformed, Detail: "the request did not arrive in time",
 		}
 	}
-	if c, ok := ctx.Conn().(*conn); ok {
+	if c, ok := ctx.Conn().(*conn); ok && p.Status != fasthttp.StatusRequestTimeout {
 		c.linger()
 	}
 	id := string(s.ids.Append(nil, ctx, nil))

@@ -19,8 +19,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// fasthttp keeps one goroutine for the Date header for as long as the process lives.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	goleak.VerifyTestMain(m,
+		// fasthttp keeps one goroutine for the Date header for as long as the process lives.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		// Its worker pool looks only every 10 seconds whether it has ended.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+	)
 }
 
 // fakeResolver knows published codes, and codes that a Load finds.

@@ -43,31 +43,39 @@ func (v *visit) kind() engine.Visit {
 	return engine.VisitCounted
 }
 
-// read takes what the redirect path needs out of the header lines, in one walk.
+// read takes what the redirect path needs out of the header lines, in one walk that leaves a line at its first byte if it can.
 func (v *visit) read(ctx *fasthttp.RequestCtx) {
 	for lines := wire.LinesOf(ctx); ; {
-		name, value, ok := lines.Next()
+		line, ok := lines.Next()
 		if !ok {
 			return
 		}
-		switch len(name) {
-		case len("x-moz"):
-			v.prefetch = v.prefetch || (wire.Is(name, "x-moz") && wire.HasFoldPrefix(value, "prefetch"))
-		case len("referer"): // and purpose
-			if wire.Is(name, "referer") {
+		if len(line) == 0 {
+			continue
+		}
+		var value []byte
+		switch line[0] | 0x20 {
+		case 'r':
+			if value, ok = wire.Field(line, "referer"); ok {
 				v.referrer = value
-			} else if wire.Is(name, "purpose") {
+			}
+		case 'a':
+			if value, ok = wire.Field(line, "accept-language"); ok {
+				v.language = value
+			}
+		case 's':
+			if value, ok = wire.Field(line, "sec-purpose"); ok {
 				v.prefetch = v.prefetch || wire.HasFoldPrefix(value, "prefetch")
 			}
-		case len("sec-purpose"):
-			v.prefetch = v.prefetch || (wire.Is(name, "sec-purpose") && wire.HasFoldPrefix(value, "prefetch"))
-		case len("x-request-id"):
-			if wire.Is(name, "x-request-id") {
-				v.requestID = value
+		case 'p':
+			if value, ok = wire.Field(line, "purpose"); ok {
+				v.prefetch = v.prefetch || wire.HasFoldPrefix(value, "prefetch")
 			}
-		case len("accept-language"):
-			if wire.Is(name, "accept-language") {
-				v.language = value
+		case 'x':
+			if value, ok = wire.Field(line, "x-request-id"); ok {
+				v.requestID = value
+			} else if value, ok = wire.Field(line, "x-moz"); ok {
+				v.prefetch = v.prefetch || wire.HasFoldPrefix(value, "prefetch")
 			}
 		}
 	}

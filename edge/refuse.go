@@ -1,7 +1,7 @@
 package edge
 
 import (
-	"bytes"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -89,16 +89,7 @@ func (s *Server) tooMany(ctx *fasthttp.RequestCtx, counters *shardCounters, d li
 
 // show answers with a page: HTML for a browser, a line of text for anything else.
 func (s *Server) show(ctx *fasthttp.RequestCtx, p page, requestID []byte) {
-	html := false
-	for lines := wire.LinesOf(ctx); ; {
-		name, value, ok := lines.Next()
-		if !ok {
-			break
-		}
-		if wire.Is(name, "accept") {
-			html = html || bytes.Contains(value, []byte("text/html"))
-		}
-	}
+	html := strings.Contains(wire.Header(ctx, "accept"), "text/html")
 	h := &ctx.Response.Header
 	h.SetStatusCode(p.status)
 	h.Set("Vary", "Accept")

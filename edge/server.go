@@ -54,7 +54,7 @@ func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, clients: wire.NewClients(cfg.TrustedProxies), ids: cfg.IDs, unknown: limit.New(cfg.UnknownRate),
-		shards: make([]shardCounters, cfg.Shards), conns: newConns(cfg.Concurrency), drained: make(chan struct{}),
+		shards: make([]shardCounters, cfg.Shards), conns: newConns(cfg.Concurrency, cfg.ReadTimeout, cfg.WriteTimeout, cfg.IdleTimeout), drained: make(chan struct{}),
 	}
 	if s.ids == nil {
 		ids, err := wire.NewRequestIDs()
@@ -78,10 +78,8 @@ func New(cfg Config) (*Server, error) {
 		Concurrency:        cfg.Concurrency + rejectingMax,
 		ReadBufferSize:     readBufferSize,
 		MaxRequestBodySize: MaxBodySize,
-		ReadTimeout:        cfg.ReadTimeout,
-		WriteTimeout:       cfg.WriteTimeout,
-		IdleTimeout:        cfg.IdleTimeout,
 		ReduceMemoryUsage:  cfg.ReduceMemoryUsage,
+		// ReadTimeout, WriteTimeout and IdleTimeout stay unset: conns keeps them, for less.
 
 		// Header names are compared without case where they are read, which costs less than rewriting all of them.
 		DisableHeaderNamesNormalizing: true,
@@ -115,7 +113,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	}
 	s.serving = true
 	errs := make(chan error, len(listeners))
-	var running sync.WaitGroup
+	var running, sweeping sync.WaitGroup
+	stop := make(chan struct{})
+	sweeping.Go(func() { s.conns.run(stop) })
 	for _, ln := range listeners {
 		ln = s.wrap(ln)
 		s.taken = append(s.taken, ln)
@@ -135,6 +135,8 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		failed = err
 	}
 	running.Wait()
+	close(stop)
+	sweeping.Wait()
 	return failed
 }
 

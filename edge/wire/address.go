@@ -68,11 +68,11 @@ func (c Clients) forwarded(ctx *fasthttp.RequestCtx, peer netip.Addr) netip.Addr
 	var lines [maxForwardedLines][]byte
 	n := 0
 	for walk := LinesOf(ctx); ; {
-		name, value, ok := walk.Next()
+		line, ok := walk.Next()
 		if !ok {
 			break
 		}
-		if Is(name, "x-forwarded-for") {
+		if value, ok := Field(line, "x-forwarded-for"); ok {
 			lines[n%maxForwardedLines] = value
 			n++
 		}
