@@ -51,6 +51,8 @@ const (
 	saltInterval  = time.Minute
 	// announceTimeout bounds the wait for a shard to take an edit over.
 	announceTimeout = 250 * time.Millisecond
+	// stopTimeout bounds the end of the actors once the journal is drained, or was given up: idle ones end in microseconds.
+	stopTimeout = 5 * time.Second
 )
 
 // withDefaults fills the zero values.
@@ -136,7 +138,7 @@ func New(cfg Config) (*Actors, error) {
 	a.loader = &loader{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, giveBacks: map[engine.LinkID]int64{}}
 	a.loader.mailbox = stage.Spawn(a.stage, "loader", a.cfg.Shards*loadsMax, a.loader)
 	for i := range a.cfg.Shards {
-		s := newShard(i, &a.cfg, a.cfg.CacheBytes/int64(a.cfg.Shards), a.loader.mailbox)
+		s := newShard(i, &a.cfg, a.loader.mailbox.Post)
 		// Twice the visitors: refreshes and announcements go through the same door.
 		s.mailbox = stage.Spawn(a.stage, fmt.Sprintf("shard-%d", i), 2*a.cfg.LookupsMax, s)
 		a.shards = append(a.shards, s)
@@ -181,7 +183,9 @@ func (a *Actors) Stop(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("store the clicks that the journal holds: %w", ctx.Err()))
 	}
 	a.stopTicks()
-	return errors.Join(append(errs, a.stage.Stop(context.WithoutCancel(ctx)))...)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(append(errs, a.stage.Stop(ctx))...)
 }
 
 // await waits for done or the end of ctx, and reports whether it was done.

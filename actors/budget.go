@@ -61,7 +61,7 @@ func (s *shard) close(id engine.LinkID) []waiter {
 // giveBack has the loader return visits to the store. A node that can't keeps its lease until it starts again.
 func (s *shard) giveBack(id engine.LinkID, n int64) {
 	if n > 0 {
-		s.loader.Post(loaderMessage{giveBack: &giveBack{link: id, n: n}})
+		s.ask(loaderMessage{giveBack: &giveBack{link: id, n: n}})
 	}
 }
 
@@ -71,9 +71,8 @@ func (s *shard) lease(key engine.Key, e table.Entry, w waiter) {
 	if ref, _ := e.Budget(); a == nil || a.ref != ref {
 		// The entry outlived its account: read the link again.
 		s.table.Remove(key)
-		if l := s.ask(key); l != nil {
-			l.waiters = append(l.waiters, w)
-		}
+		l := s.want(key)
+		l.waiters = append(l.waiters, w)
 		return
 	}
 	a.waiters = append(a.waiters, w)
@@ -82,7 +81,7 @@ func (s *shard) lease(key engine.Key, e table.Entry, w waiter) {
 	}
 	a.leasing = true
 	ask := &lease{shard: s.mailbox, link: e.Link(), want: max(a.want, int64(len(a.waiters)))}
-	if !s.loader.Post(loaderMessage{lease: ask}) {
+	if !s.ask(loaderMessage{lease: ask}) {
 		s.leased(&leaseResult{link: e.Link(), err: errLeaseFailed})
 	}
 }

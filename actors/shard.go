@@ -17,7 +17,8 @@ type shard struct {
 	table   *table.Table
 	budgets *table.Budgets
 	mailbox *stage.Mailbox[shardMessage]
-	loader  *stage.Mailbox[loaderMessage]
+	// ask hands a question to the loader; false when it has ended.
+	ask func(loaderMessage) bool
 
 	waiting  map[engine.Key]*lookup // look-ups under way, by code
 	unsent   []engine.Key           // of waiting: not handed to the loader yet
@@ -84,10 +85,10 @@ const (
 	staleRetry = 5
 )
 
-func newShard(id int, cfg *Config, budgetBytes int64, loader *stage.Mailbox[loaderMessage]) *shard {
+func newShard(id int, cfg *Config, ask func(loaderMessage) bool) *shard {
 	return &shard{
-		id: id, cfg: cfg, loader: loader,
-		table:   table.New(table.Config{BytesMax: budgetBytes, TTL: uint32(cfg.CacheTTL / time.Second), Epoch: cfg.Now().Unix() - epochSlack}),
+		id: id, cfg: cfg, ask: ask,
+		table:   table.New(table.Config{BytesMax: cfg.CacheBytes / int64(cfg.Shards), TTL: uint32(cfg.CacheTTL / time.Second), Epoch: cfg.Now().Unix() - epochSlack}),
 		budgets: &table.Budgets{}, waiting: map[engine.Key]*lookup{}, accounts: map[engine.LinkID]*account{},
 	}
 }
@@ -103,7 +104,7 @@ func (s *shard) Receive(m shardMessage) {
 	case kindLookup:
 		s.lookup(m.key, m.waiter)
 	case kindRefresh:
-		s.ask(m.key)
+		s.want(m.key)
 	case kindLoaded:
 		s.loading--
 		s.loaded(m.loaded)
@@ -160,12 +161,11 @@ func (s *shard) lookup(key engine.Key, w waiter) {
 		s.serve(key, e, w)
 		return
 	}
-	if l := s.ask(key); l != nil {
-		if len(l.waiters) > 0 {
-			s.joined.Add(1)
-		}
-		l.waiters = append(l.waiters, w)
+	l := s.want(key)
+	if len(l.waiters) > 0 {
+		s.joined.Add(1)
 	}
+	l.waiters = append(l.waiters, w)
 }
 
 // serve answers w from a published entry; where that takes a visit that is not here, w waits for a lease.
@@ -180,8 +180,8 @@ func (s *shard) serve(key engine.Key, e table.Entry, w waiter) {
 	}
 }
 
-// ask makes sure that key is being read from the store.
-func (s *shard) ask(key engine.Key) *lookup {
+// want makes sure that key is being read from the store.
+func (s *shard) want(key engine.Key) *lookup {
 	l := s.waiting[key]
 	if l == nil {
 		l = &lookup{}
@@ -198,7 +198,7 @@ func (s *shard) send() {
 		keys := append([]engine.Key(nil), s.unsent[:n]...)
 		s.unsent = append(s.unsent[:0], s.unsent[n:]...)
 		s.loading++
-		if !s.loader.Post(loaderMessage{load: &load{shard: s.mailbox, keys: keys}}) {
+		if !s.ask(loaderMessage{load: &load{shard: s.mailbox, keys: keys}}) {
 			s.loading--
 			for _, key := range keys {
 				s.fail(key)

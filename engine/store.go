@@ -22,8 +22,8 @@ type LinkStore interface {
 	CreateLink(ctx context.Context, l Link, by Author, idem *Idempotency) (Link, Change, error)
 	// UpdateLink reads the link, lets edit change it, and stores the outcome as the next version. edit runs inside the
 	// transaction, possibly more than once, must not touch the store, and its error is returned as it is. An edit that changes
-	// nothing writes nothing and returns a Change with ID 0. edit can't change ID, Domain, Version, Clicks or the times;
-	// a Code that is changed to one that is taken is a CodeConflict.
+	// nothing writes nothing and returns a Change with ID 0. What edit does to ID, Domain, Version, Clicks, CreatedAt and
+	// UpdatedAt is ignored; a changed Code is CodeInvalid, as a code belongs to its link for ever.
 	UpdateLink(ctx context.Context, id LinkID, action AuditAction, by Author, edit func(*Link) error) (Link, Change, error)
 	// Link reads one link, its click count included.
 	Link(ctx context.Context, id LinkID) (Link, error)

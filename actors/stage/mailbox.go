@@ -51,14 +51,7 @@ type (
 // Spawn starts an actor whose mailbox takes up to max messages by TrySend. The name is unique on the stage.
 func Spawn[M any](s *Stage, name string, max int, behavior Behavior[M]) *Mailbox[M] {
 	m := &Mailbox[M]{stage: s, name: name, max: max, behavior: behavior}
-	s.mu.Lock()
-	for _, p := range s.players {
-		if p.Stats().Name == name {
-			panic("BUG: two actors are named " + name)
-		}
-	}
-	s.players = append(s.players, m)
-	s.mu.Unlock()
+	s.enlist(name, m)
 	// Nothing is sent before pid is set: the caller has no Mailbox yet.
 	m.pid = s.sys.SpawnFunc(m.run, name, options(name)...)
 	return m

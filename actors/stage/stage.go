@@ -99,18 +99,23 @@ func (s *Stage) observe(c *actor.Context) {
 // handed to failed, which may be nil.
 func (s *Stage) Go(name string, work func(), failed func(err error)) {
 	s.workers.Go(func() {
-		defer func() {
-			if v := recover(); v != nil {
-				s.panics.Add(1)
-				s.log.Error("worker panicked", "worker", name, "panic", fmt.Sprint(v), "stack", stack())
-				s.onFault(name)
-				if failed != nil {
-					failed(fmt.Errorf("worker %s panicked: %v", name, v))
-				}
-			}
-		}()
-		work()
+		if v := s.guard(name, work); v != nil && failed != nil {
+			s.guard(name, func() { failed(fmt.Errorf("worker %s panicked: %v", name, v)) })
+		}
 	})
+}
+
+// guard runs work and returns what it panicked with.
+func (s *Stage) guard(name string, work func()) (panicked any) {
+	defer func() {
+		if panicked = recover(); panicked != nil {
+			s.panics.Add(1)
+			s.log.Error("worker panicked", "worker", name, "panic", fmt.Sprint(panicked), "stack", stack())
+			s.onFault(name)
+		}
+	}()
+	work()
+	return nil
 }
 
 // Every calls tick each interval until ctx ends, on a goroutine of its own that Stop waits for; tick must not block.
@@ -161,6 +166,18 @@ func (s *Stage) Stop(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("stop the monitor: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// enlist notes an actor, so that Stop finds it.
+func (s *Stage) enlist(name string, p player) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, other := range s.players {
+		if other.Stats().Name == name {
+			panic("BUG: two actors are named " + name)
+		}
+	}
+	s.players = append(s.players, p)
 }
 
 // wait waits for the library to say that an actor is gone, within ctx: the library itself would wait for ever.

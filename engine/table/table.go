@@ -235,9 +235,7 @@ func (t *Table) Distrust(now int64) { t.distrust.Store(t.second(now)) }
 func (t *Table) write(entry []byte) (seq uint32, offset int) {
 	if t.current == nil || t.current.used+len(entry) > len(t.current.data) {
 		t.addChunk()
-		for t.bytes.Load() > t.bytesMax && t.oldest != t.current.seq {
-			t.evictOldest(len(entry))
-		}
+		t.shrink(len(entry))
 	}
 	return t.append(entry)
 }
@@ -254,6 +252,13 @@ func (t *Table) addChunk() {
 	t.chunks[t.next&t.chunkMask].Store(t.current)
 	t.next++
 	t.bytes.Add(int64(t.chunkBytes))
+}
+
+// shrink evicts until the table is within its bound, or has one chunk left.
+func (t *Table) shrink(reserve int) {
+	for t.bytes.Load() > t.bytesMax && t.oldest != t.current.seq {
+		t.evictOldest(reserve)
+	}
 }
 
 // evictOldest drops the oldest chunk. Entries that were read since they were written move to the current chunk as long as it
@@ -313,6 +318,7 @@ func (t *Table) grow(x *index) *index {
 	t.index.Store(y)
 	t.tombs = 0
 	t.bytes.Add(int64(size-slots) * indexSlotBytes)
+	t.shrink(0)
 	return y
 }
 

@@ -1,0 +1,189 @@
+package actors
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+// wantOnce checks that the store has each of the clicks 1..n exactly once, and nothing else.
+func wantOnce(t *testing.T, store *fakeStore, n int, without ...engine.LinkID) {
+	t.Helper()
+	seen := map[engine.LinkID]int{}
+	for _, c := range store.clicks() {
+		seen[c.Link]++
+	}
+	for _, id := range without {
+		if seen[id] != 0 {
+			t.Errorf("click %d is stored", id)
+		}
+		seen[id] = 1
+	}
+	for id := 1; id <= n; id++ {
+		if seen[engine.LinkID(id)] != 1 {
+			t.Fatalf("click %d is stored %d times, want once", id, seen[engine.LinkID(id)])
+		}
+	}
+	if len(seen) != n {
+		t.Errorf("%d different clicks are stored, want %d", len(seen), n)
+	}
+}
+
+func TestEveryClickIsStoredOnceWhateverTheStoreAnswers(t *testing.T) {
+	store, journal := newFakeStore(), newFakeJournal(4)
+	rnd := rand.New(rand.NewPCG(5, 5))
+	failures := 0
+	// A third of the batches fail: before they take effect, or after it with the answer lost.
+	store.onWrite = func(*engine.ClickBatch) (bool, error) {
+		switch rnd.IntN(6) {
+		case 0:
+			failures++
+			return false, errAway
+		case 1:
+			failures++
+			return true, errAway
+		}
+		return true, nil
+	}
+	var clock struct {
+		sync.Mutex
+		at time.Time
+	}
+	// The clock leaps, so that no back-off takes real time.
+	a := start(t, store, journal, func(c *Config) {
+		c.BatchMax = 7
+		c.Now = func() time.Time {
+			clock.Lock()
+			defer clock.Unlock()
+			clock.at = clock.at.Add(time.Second)
+			return time.Now().Add(clock.at.Sub(time.Time{}))
+		}
+	})
+	const clicks = 3000
+	for i := 1; i <= clicks; i++ {
+		journal.append(i%4, engine.Click{Link: engine.LinkID(i)})
+	}
+	until(t, "all clicks are stored", func() bool { return len(store.clicks()) >= clicks })
+	wantOnce(t, store, clicks)
+	if failures == 0 {
+		t.Error("no batch failed, so the test shows nothing")
+	}
+	if st := a.Stats().Writer; st.Errors == 0 || st.Batches == 0 {
+		t.Errorf("Stats = %+v, want batches and errors", st)
+	}
+}
+
+func TestStopStoresWhatTheJournalHolds(t *testing.T) {
+	store, journal := newFakeStore(), newFakeJournal(2)
+	cfg := Config{Links: store, Clicks: store, Journal: journal, SetAside: func(engine.Click, error) error { return nil }, BatchMax: 10, BatchInterval: time.Minute}
+	a, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Start(t.Context())
+	const clicks = 995
+	for i := 1; i <= clicks; i++ {
+		journal.append(i%2, engine.Click{Link: engine.LinkID(i)})
+	}
+	if err := a.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantOnce(t, store, clicks)
+}
+
+func TestRefusedClicksAreSetAsideAndTheOthersStored(t *testing.T) {
+	store, journal := newFakeStore(), newFakeJournal(4)
+	bad := map[engine.LinkID]bool{1: true, 17: true, 18: true, 500: true, 1000: true}
+	refusal := &engine.RejectedError{Err: errors.New("does not fit")}
+	store.onWrite = func(b *engine.ClickBatch) (bool, error) {
+		for _, c := range b.Clicks {
+			if bad[c.Link] {
+				return false, refusal
+			}
+		}
+		return true, nil
+	}
+	var mu sync.Mutex
+	var aside []engine.LinkID
+	const clicks = 1000
+	for i := 1; i <= clicks; i++ {
+		journal.append(i%4, engine.Click{Link: engine.LinkID(i)})
+	}
+	start(t, store, journal, func(c *Config) {
+		c.SetAside = func(click engine.Click, reason error) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if !errors.Is(reason, refusal) {
+				t.Errorf("the reason is %v", reason)
+			}
+			aside = append(aside, click.Link)
+			return nil
+		}
+	})
+	until(t, "the others are stored", func() bool { return len(store.clicks()) >= clicks-len(bad) })
+	until(t, "the refused are set aside", func() bool { mu.Lock(); defer mu.Unlock(); return len(aside) >= len(bad) })
+	mu.Lock()
+	defer mu.Unlock()
+	wantOnce(t, store, clicks, aside...)
+	if len(aside) != len(bad) {
+		t.Errorf("%v were set aside, want %d clicks", aside, len(bad))
+	}
+}
+
+func TestAnotherWriterOfThisNodeIsFencedOff(t *testing.T) {
+	store, journal := newFakeStore(), newFakeJournal(1)
+	a := start(t, store, journal, func(c *Config) { c.Shards = 1 })
+	journal.append(0, engine.Click{Link: 1})
+	until(t, "the first click is stored", func() bool { return len(store.clicks()) == 1 })
+	store.mu.Lock()
+	store.checkpoints[0] = 77 // another process
+	store.mu.Unlock()
+	journal.append(0, engine.Click{Link: 2})
+	until(t, "the writer says why", func() bool { return a.writer.health().Status == engine.HealthFail })
+	if got := len(store.clicks()); got != 1 {
+		t.Errorf("%d clicks are stored, want 1", got)
+	}
+	a.writer.fenced.Store(false) // so that Stop can drain
+	store.mu.Lock()
+	store.checkpoints[0] = 1
+	store.mu.Unlock()
+}
+
+// TestVisitsAreLeasedOnlyWhenOldClicksAreStored holds the order that keeps budgets exact over a crash.
+func TestVisitsAreLeasedOnlyWhenOldClicksAreStored(t *testing.T) {
+	l := makeLink("limited", 1)
+	l.MaxVisits = 10
+	store, journal := newFakeStore(l), newFakeJournal(1)
+	for range 5 {
+		journal.append(0, engine.Click{Link: l.ID, Flags: engine.ClickBudgeted})
+	}
+	journal.recovered[0] = 5
+	var away sync.Mutex
+	blocked := true
+	store.onWrite = func(*engine.ClickBatch) (bool, error) {
+		away.Lock()
+		defer away.Unlock()
+		if blocked {
+			return false, errAway
+		}
+		return true, nil
+	}
+	a := start(t, store, journal, func(c *Config) { c.Shards = 1 })
+	if got := resolve(a, "limited", engine.VisitCounted).Outcome; got != engine.OutcomeUnavailable {
+		t.Errorf("Outcome with old clicks unstored = %v, want unavailable", got)
+	}
+	if store.reclaimed != 0 || store.leased[l.ID] != 0 {
+		t.Error("visits were reclaimed or leased too early")
+	}
+	away.Lock()
+	blocked = false
+	away.Unlock()
+	until(t, "visits are leased", func() bool { return resolve(a, "limited", engine.VisitFree).Outcome == engine.OutcomeRedirect })
+	if store.reclaimed != 1 {
+		t.Errorf("reclaimed %d times, want once", store.reclaimed)
+	}
+}
