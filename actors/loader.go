@@ -91,6 +91,10 @@ var errLeasesClosed = errors.New("clicks from before the start are still being s
 func (l *loader) Receive(m loaderMessage) {
 	switch {
 	case m.load != nil:
+		if m.load.shard == nil || len(m.load.keys) == 0 {
+			// Here, before it is joined with others whose answers it would take down with it.
+			panic("BUG: a load without a shard or without codes")
+		}
 		l.loads = append(l.loads, m.load)
 	case m.lease != nil:
 		l.leases = append(l.leases, m.lease)
