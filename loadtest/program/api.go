@@ -1,0 +1,162 @@
+package program
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// API asks a Carom's management API. Safe for concurrent use.
+type API struct {
+	base string
+	http *http.Client
+}
+
+// Link is what these programs need of a link.
+type Link struct {
+	ID     json.RawMessage `json:"id"` // as it came, a number or a string
+	Code   string          `json:"code"`
+	URL    string          `json:"url"`
+	Clicks int64           `json:"clicks"`
+}
+
+// Path is the link's path in the API.
+func (l *Link) Path() string { return "/urls/" + string(bytes.Trim(l.ID, `"`)) }
+
+// Click is what these programs need of a click.
+type Click struct {
+	Code      string    `json:"code"`
+	At        time.Time `json:"at"`
+	Status    int       `json:"status"`
+	Referrer  string    `json:"referrer"`
+	UserAgent string    `json:"user_agent"`
+	Language  string    `json:"language"`
+}
+
+// Stats are a link's figures.
+type Stats struct {
+	Clicks int64 `json:"clicks"`
+	Visits int64 `json:"visits"`
+	Series []struct {
+		Start  time.Time `json:"start"`
+		Clicks int64     `json:"clicks"`
+	} `json:"series"`
+	Referrers []struct {
+		Value  string `json:"value"`
+		Clicks int64  `json:"clicks"`
+	} `json:"referrers"`
+}
+
+// API is the process's API, asked with the admin key.
+func (p *Process) API() *API {
+	return &API{base: "http://" + p.Addr, http: &http.Client{Timeout: 30 * time.Second}}
+}
+
+// Close drops idle connections.
+func (a *API) Close() { a.http.CloseIdleConnections() }
+
+// Shorten makes a link.
+func (a *API) Shorten(ctx context.Context, link map[string]any) (l Link, err error) {
+	body, err := json.Marshal(link)
+	if err != nil {
+		return l, fmt.Errorf("write link: %w", err)
+	}
+	return l, a.call(ctx, http.MethodPost, "/shorten", body, &l)
+}
+
+// Link reads a link by its path.
+func (a *API) Link(ctx context.Context, path string) (l Link, err error) {
+	return l, a.call(ctx, http.MethodGet, path, nil, &l)
+}
+
+// Links reads all links.
+func (a *API) Links(ctx context.Context) ([]Link, error) {
+	return pages[Link](ctx, a, "/urls", 200)
+}
+
+// Clicks reads all stored clicks, oldest first.
+func (a *API) Clicks(ctx context.Context) ([]Click, error) {
+	return pages[Click](ctx, a, "/clicks", 1000)
+}
+
+// Stats reads a link's figures by hour.
+func (a *API) Stats(ctx context.Context, link Link) (s Stats, err error) {
+	return s, a.call(ctx, http.MethodGet, link.Path()+"/stats?interval=hour", nil, &s)
+}
+
+// WaitClicks waits until the links have at least want stored clicks together, or timeout has passed, and returns how many.
+func (a *API) WaitClicks(ctx context.Context, paths []string, want int64, timeout time.Duration) (int64, error) {
+	deadline := time.Now().Add(timeout)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var sum int64
+		for _, path := range paths {
+			l, err := a.Link(ctx, path)
+			if err != nil {
+				return sum, err
+			}
+			sum += l.Clicks
+		}
+		if sum >= want || time.Now().After(deadline) {
+			return sum, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return sum, context.Cause(ctx)
+		}
+	}
+}
+
+func pages[T any](ctx context.Context, a *API, path string, limit int) ([]T, error) {
+	var all []T
+	query := url.Values{"limit": {strconv.Itoa(limit)}}
+	for {
+		var page struct {
+			Data       []T     `json:"data"`
+			NextCursor *string `json:"next_cursor"`
+		}
+		if err := a.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Data...)
+		if page.NextCursor == nil || *page.NextCursor == "" {
+			return all, nil
+		}
+		query.Set("cursor", *page.NextCursor)
+	}
+}
+
+func (a *API) call(ctx context.Context, method, path string, body []byte, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, a.base+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+AdminKey)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("read answer of %s %s: %w", method, path, err)
+	}
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("%s %s: status %d: %s", method, path, resp.StatusCode, text)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("read answer of %s %s: %w", method, path, err)
+	}
+	return nil
+}
