@@ -40,7 +40,7 @@ func (s *Store) write(ctx context.Context, step string, fn func(context.Context,
 	if err != nil {
 		return s.wrap(step, fmt.Errorf("begin: %w", err))
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back, and before it fn's error counts
+	defer tx.Rollback() // after a commit there is nothing to roll back, and before it the error of fn counts
 	if err := fn(ctx, tx); err != nil {
 		return s.wrap(step, err)
 	}

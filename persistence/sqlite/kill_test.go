@@ -41,7 +41,7 @@ func writeUntilKilled(path string) int {
 		err = s.WriteClicks(ctx, &engine.ClickBatch{
 			Node: killNode, Moves: []engine.LaneMove{{Lane: 0, From: at, To: at + killBatch}}, Clicks: clicks,
 		})
-		fmt.Println(uint64(at + killBatch))
+		fmt.Fprintln(os.Stdout, uint64(at+killBatch))
 	}
 	fmt.Fprintln(os.Stderr, err)
 	return 1

@@ -34,9 +34,9 @@ const readersMaxBound = 64
 func (c *Config) Validate() error {
 	switch {
 	case c.Path == "":
-		return errors.New("Path is empty; give the path of the database file")
+		return errors.New("setting Path is empty; give the path of the database file")
 	case c.ReadersMax < 0 || c.ReadersMax > readersMaxBound:
-		return fmt.Errorf("ReadersMax is %d; 0 to %d are accepted", c.ReadersMax, readersMaxBound)
+		return fmt.Errorf("setting ReadersMax is %d; 0 to %d are accepted", c.ReadersMax, readersMaxBound)
 	}
 	return nil
 }

@@ -143,7 +143,7 @@ func proveFollow(t *testing.T, s engine.Store) {
 			read()
 		}
 	}
-	for read() { //nolint:revive // drains what is left
+	for read() { // drains what is left
 	}
 	if len(seen) != writers*each {
 		t.Errorf("the reader saw %d changes, want %d", len(seen), writers*each)

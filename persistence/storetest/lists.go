@@ -42,8 +42,8 @@ func listRules() []rule {
 				create(t, s, in)
 			}
 			for search, want := range map[string][]string{
-				"": {"d", "c", "b", "a"}, "EXAMPLE.com": {"a"}, "PLAIN T": {"a"}, "example.net": {"d", "c"}, "größe": nil, "grösse": {"c"}, "GRÖSSE": {"c"},
-				"привет": {"c"}, "straße": {"c"}, "%": {"b", "a"}, "_": {"d", "a"}, `\`: {"b"}, "100%25_s": {"a"}, "1_0": nil, "nothing": nil, "'": nil,
+				"": {"d", "c", "b", "a"}, "EXAMPLE.com": {"a"}, "PLAIN T": {"a"}, "example.net": {"d", "c"}, "größe": nil, "gröSSE": {"c"}, "GRÖSSE": {"c"},
+				"привет": {"c"}, "ПРИвет": {"c"}, "straße": {"c"}, "%": {"b", "a"}, "_": {"d", "a"}, `\`: {"b"}, "100%25_s": {"a"}, "1_0": nil, "nothing": nil, "'": nil,
 			} {
 				slices.Sort(want)
 				wantCodes(t, s, engine.LinkQuery{Search: search, Sort: engine.SortCode}, want...)
