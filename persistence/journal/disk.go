@@ -47,6 +47,8 @@ type file interface {
 // memory is one segment's bytes. Appenders write to them without any call; the rest is called by one goroutine at a time.
 type memory interface {
 	bytes() []byte
+	// warm makes sure that the next write to any of the bytes waits for no disk.
+	warm()
 	// flush hands the range, which nobody writes any more, to the operating system: from then on it survives the process.
 	flush(from, to int) error
 	// sync makes the range, which has been flushed, durable.

@@ -25,6 +25,8 @@ type bufferedMemory struct {
 
 func (m *bufferedMemory) bytes() []byte { return m.mem }
 
+func (m *bufferedMemory) warm() {}
+
 func (m *bufferedMemory) flush(from, to int) error {
 	if _, err := m.file.WriteAt(m.mem[from:to], int64(from)); err != nil {
 		return fmt.Errorf("write segment: %w", err)

@@ -43,7 +43,7 @@ type Journal struct {
 	holes, damagedRecords, damagedSegments, gaps, syncErrors atomic.Uint64
 
 	mu      sync.Mutex // guards what is below
-	free    []string   // files to use again
+	free    []freeSegment
 	zombies []*segment // released, but not yet disposed of
 
 	lock      io.Closer
@@ -153,7 +153,7 @@ func (j *Journal) close() error {
 	for _, l := range j.lanes {
 		errs = append(errs, j.closeLane(l))
 	}
-	errs = append(errs, j.lock.Close())
+	errs = append(errs, j.closeFree(), j.lock.Close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close journal %q: %w", j.cfg.Dir, err)
 	}
@@ -181,8 +181,9 @@ func (j *Journal) closeLane(l *lane) error {
 			errs = append(errs, s.archive.close())
 		}
 		// One that an appender is still in stays mapped: it has been reserved, so it may still be written.
-		_, err := s.closeMemory()
-		errs = append(errs, err)
+		if m, _ := s.takeMemory(); m != nil {
+			errs = append(errs, m.close())
+		}
 	}
 	l.segments = kept
 	return errors.Join(errs...)

@@ -124,18 +124,18 @@ func (j *Journal) create(l *lane) (*segment, error) {
 	return s, nil
 }
 
-// createFile makes the file under another name first, so that a segment's name always means a whole one.
+// createFile makes the file under another name first, so that a segment's name always means a whole one. What goes wrong leaves
+// no file behind.
 func (j *Journal) createFile(path string, h *header) (m memory, seed uint32, err error) {
 	size := int64(j.cfg.SegmentBytes)
-	from, recycled := j.takeFree()
-	flag := os.O_RDWR
+	free, recycled := j.takeFree()
 	if !recycled {
 		if !j.reserve(size) {
 			return nil, 0, errBytesMax
 		}
-		from, flag = path+newSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC
+		free.path = path + newSuffix
 	}
-	name := from // what the file is called now
+	name := free.path // what the file is called now
 	defer func() {
 		if err == nil {
 			return
@@ -145,28 +145,25 @@ func (j *Journal) createFile(path string, h *header) (m memory, seed uint32, err
 		}
 		j.unreserve(size)
 	}()
-	f, err := j.disk.open(from, flag)
-	if err != nil {
-		return nil, 0, err
-	}
 	var first [slotSize]byte
 	seed = h.put(first[:])
-	if recycled {
-		err = zeroFill(f, size) // nothing of the old records stays, in case a bug or a disk lets the checksums down
-	} else {
-		err = j.disk.allocate(f, size)
-	}
-	if err == nil {
-		_, err = f.WriteAt(first[:], 0)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	// Nothing of a recycled segment's old records stays, in case a bug or a disk lets the checksums down.
+	if m = free.memory; m != nil {
+		m.warm()
+		clear(m.bytes())
+		copy(m.bytes(), first[:])
+	} else if err = j.fillFile(free.path, recycled, first[:]); err != nil {
 		return nil, 0, err
 	}
-	if err = j.disk.rename(from, path); err != nil {
-		return nil, 0, err
+	if err = j.disk.rename(free.path, path); err != nil {
+		return nil, 0, errors.Join(err, free.close())
 	}
 	name = path
-	if f, err = j.disk.open(path, os.O_RDWR); err != nil {
+	if m != nil {
+		return m, seed, nil
+	}
+	f, err := j.disk.open(path, os.O_RDWR)
+	if err != nil {
 		return nil, 0, err
 	}
 	if m, err = j.disk.attach(f, int(size)); err != nil {
@@ -174,6 +171,27 @@ func (j *Journal) createFile(path string, h *header) (m memory, seed uint32, err
 	}
 	copy(m.bytes(), first[:])
 	return m, seed, nil
+}
+
+// fillFile makes a file of zeros behind the header.
+func (j *Journal) fillFile(path string, recycled bool, first []byte) error {
+	flag := os.O_RDWR
+	if !recycled {
+		flag |= os.O_CREATE | os.O_TRUNC
+	}
+	f, err := j.disk.open(path, flag)
+	if err != nil {
+		return err
+	}
+	if recycled {
+		err = zeroFill(f, int64(j.cfg.SegmentBytes))
+	} else {
+		err = j.disk.allocate(f, int64(j.cfg.SegmentBytes))
+	}
+	if err == nil {
+		_, err = f.WriteAt(first, 0)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // syncFresh makes the headers and names of new segments durable, away from the appenders.

@@ -146,7 +146,7 @@ func (j *Journal) adoptFree(path string) error {
 		return fmt.Errorf("size of free segment: %w", err)
 	}
 	if size == int64(j.cfg.SegmentBytes) && len(j.free) < j.cfg.Lanes && j.reserve(size) {
-		j.free = append(j.free, path)
+		j.free = append(j.free, freeSegment{path: path})
 		return nil
 	}
 	if err := j.disk.remove(path); err != nil {

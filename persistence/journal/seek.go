@@ -2,7 +2,6 @@ package journal
 
 import (
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/carom-dev/carom/engine"
@@ -128,90 +127,4 @@ func (j *Journal) awaitSettled(s *segment) bool {
 			return false
 		}
 	}
-}
-
-// unref gives a reference back. The last one disposes of the segment.
-func (j *Journal) unref(l *lane, s *segment) {
-	if s.refs.Add(-1) == 0 {
-		j.dispose(l, s)
-	}
-}
-
-// dispose ends a segment that is in no chain any more: its memory when no appender is in it, and its file.
-func (j *Journal) dispose(l *lane, s *segment) {
-	closed, err := s.closeMemory()
-	if err == nil && closed && s.archive != nil {
-		err = s.archive.close()
-	}
-	if err != nil {
-		j.log.Warn("journal segment could not be closed", "lane", s.lane, "segment", s.seq, "err", err)
-	}
-	if closed {
-		l.retired.Add(s.takeRecorded())
-		err = j.recycle(s)
-	}
-	if !closed || err != nil {
-		// The background tries again with the next beat.
-		j.mu.Lock()
-		j.zombies = append(j.zombies, s)
-		j.mu.Unlock()
-	}
-}
-
-// disposeZombies tries again what could not be disposed of.
-func (j *Journal) disposeZombies() {
-	j.mu.Lock()
-	zombies := j.zombies
-	j.zombies = nil
-	j.mu.Unlock()
-	for _, s := range zombies {
-		j.dispose(j.lanes[s.lane], s)
-	}
-	if len(zombies) > 0 {
-		kick(j.prepareKick)
-	}
-}
-
-// recycle keeps a segment's file for the next one, or deletes it when there are enough.
-func (j *Journal) recycle(s *segment) error {
-	path := filepath.Join(j.cfg.Dir, segmentName(s.lane, s.seq))
-	if s.size == int64(j.cfg.SegmentBytes) && j.keepFree(path) {
-		return nil
-	}
-	if err := j.disk.remove(path); err != nil {
-		j.log.Warn("journal segment could not be removed", "path", path, "err", err)
-		return err
-	}
-	j.unreserve(s.size)
-	return nil
-}
-
-// keepFree renames the file into the pool, which holds about one file a lane: calls at the same time may each add one.
-func (j *Journal) keepFree(path string) bool {
-	j.mu.Lock()
-	room := len(j.free) < j.cfg.Lanes && j.bytes.Load() <= j.cfg.BytesMax
-	j.mu.Unlock()
-	if !room {
-		return false
-	}
-	free := path + freeSuffix
-	if err := j.disk.rename(path, free); err != nil {
-		return false
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.free = append(j.free, free)
-	return true
-}
-
-// takeFree takes a file out of the pool.
-func (j *Journal) takeFree() (path string, ok bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if len(j.free) == 0 {
-		return "", false
-	}
-	path = j.free[len(j.free)-1]
-	j.free = j.free[:len(j.free)-1]
-	return path, true
 }

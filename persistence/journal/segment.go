@@ -41,7 +41,7 @@ type segment struct {
 	settled uint64     // slots before it hold committed records
 	flushed uint64     // slots before it are with the operating system
 	records uint64     // in the slots before settled, but for those that the lane has counted as retired
-	gone    bool       // the memory is closed
+	gone    bool       // the memory is no longer the segment's
 }
 
 // newSentinel makes the segment that is full from the beginning and stands for the last recovered one.
@@ -170,16 +170,17 @@ func (s *segment) acquire() *segment {
 	return s
 }
 
-// closeMemory ends the mapping of a settled segment that nobody refers to. False says that an appender may still be in it.
-func (s *segment) closeMemory() (bool, error) {
+// takeMemory gives away the memory of a settled segment that nobody refers to; nil when there is none, or no more. False says
+// that an appender may still be in it.
+func (s *segment) takeMemory() (m memory, settled bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone || !s.live() || s.memory == nil {
-		return true, nil
+		return nil, true
 	}
 	if !s.settleLocked() {
-		return false, nil
+		return nil, false
 	}
 	s.gone = true
-	return true, s.memory.close()
+	return s.memory, true
 }
