@@ -13,38 +13,42 @@ var ErrNotDurable = errors.New("click is recorded but not synced")
 // errBytesMax is why there is no room when it is not the disk's fault.
 var errBytesMax = errors.New("bound on the journal's bytes is reached")
 
-// Append implements engine.ClickAppender. Strings beyond their bounds are cut. 0 allocs: TestAppendAllocs.
-//
-// It reserves slots by one atomic add, fills them, and stores the commit word last. Between the two nothing can block or panic;
-// a process that dies there leaves a hole, and its click was not acknowledged.
+// Append implements engine.ClickAppender. Strings beyond their bounds are cut. With SyncAlways, and only then, it waits for the
+// disk. 0 allocs: TestAppendAllocs.
 func (j *Journal) Append(lane int, c engine.Click) error {
+	s, start, err := j.record(j.lanes[lane], &c)
+	if err != nil || !j.always {
+		return err
+	}
+	return j.waitSynced(s, start)
+}
+
+// record reserves slots by one atomic add, fills them, and stores the commit word last. Between the two nothing can block or
+// panic; a process that dies there leaves a hole, and its click was not acknowledged. It returns where the record is.
+func (j *Journal) record(l *lane, c *engine.Click) (*segment, uint64, error) {
 	c.UserAgent = cut(c.UserAgent, engine.UserAgentMaxLen)
 	c.Referrer = cut(c.Referrer, engine.ReferrerMaxLen)
 	c.Language = cut(c.Language, engine.LanguageMaxLen)
 	n := slotsOf(len(c.UserAgent) + len(c.Referrer) + len(c.Language))
-	l := j.lanes[lane]
 	for {
 		s := l.current.Load()
 		start := s.tail.Add(n) - n
 		if start+n > s.slots {
 			if err := j.rotate(l, s, start); err != nil {
-				return err
+				return nil, 0, err
 			}
 			continue
 		}
 		off := int(start) * slotSize
 		b := s.mem[off : off+int(n)*slotSize]
-		storeWord(b, 0, putRecord(b, &c, s.seed, uint32(start)))
+		storeWord(b, 0, putRecord(b, c, s.seed, uint32(start)))
 		if half := s.slots / 2; start < half && start+n >= half {
 			kick(j.prepareKick)
 		}
 		if j.flushKick != nil {
 			kick(j.flushKick)
 		}
-		if j.always {
-			return j.waitSynced(s, start)
-		}
-		return nil
+		return s, start, nil
 	}
 }
 

@@ -27,6 +27,7 @@ func (j *Journal) Seek(lane int, pos engine.Position) error {
 	if j.lift(l, pos) {
 		j.log.Warn("journal lane is behind its checkpoint, going on behind it", "lane", lane, "checkpoint", uint64(pos))
 		j.carry(l, pos)
+		kick(j.syncKick)
 	}
 	if s := l.find(0); s != nil {
 		if pos != 0 && s.prev > pos.Segment() {
@@ -108,7 +109,7 @@ func (j *Journal) carry(l *lane, pos engine.Position) {
 					break
 				}
 				slot += n
-				if err := j.Append(l.id, c); err != nil {
+				if _, _, err := j.record(l, &c); err != nil { // not Append: nobody may sync any more when Close waits for this
 					j.log.Warn("journal record could not be carried behind the checkpoint", "lane", l.id, "err", err)
 				}
 			}
