@@ -167,7 +167,7 @@ func (j *Journal) takeNode(names []string, segments []found) error {
 		}
 		j.log.Error("journal node id can't be read", "path", path, "err", err)
 	}
-	rand.Read(j.node[:]) //nolint:errcheck // never fails
+	rand.Read(j.node[:]) // never fails
 	for i, s := range segments {
 		if i > 0 && s.header.node != j.node {
 			return fmt.Errorf("file %s is missing or damaged, and segments of more than one node are there (%s, %s); write the right one into it",

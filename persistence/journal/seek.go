@@ -9,7 +9,10 @@ import (
 
 // settleTimeout is how long a segment that is in the way is waited for: far longer than an appender needs between its
 // reservation and its commit, unless the process is stopped.
-const settleTimeout = time.Second
+const (
+	settleTimeout  = time.Second
+	settleInterval = 100 * time.Microsecond
+)
 
 // Seek implements engine.ClickSource. A pos before everything that is there starts at the oldest segment, and counts a gap if
 // segments are missing in between. A pos behind everything says that the directory was lost, or put back from a copy: records of
@@ -120,11 +123,21 @@ func (j *Journal) carry(l *lane, pos engine.Position) {
 
 // awaitSettled waits until no appender is in the sealed segment, within settleTimeout.
 func (j *Journal) awaitSettled(s *segment) bool {
-	for deadline := time.Now().Add(settleTimeout); ; time.Sleep(100 * time.Microsecond) {
-		if s.settle() {
-			return true
-		}
-		if time.Now().After(deadline) {
+	if s.settle() {
+		return true
+	}
+	// Looked at from time to time, as an appender that told when it is done would pay for it with each click.
+	look := time.NewTicker(settleInterval)
+	defer look.Stop()
+	timeout := time.NewTimer(settleTimeout)
+	defer timeout.Stop()
+	for {
+		select {
+		case <-look.C:
+			if s.settle() {
+				return true
+			}
+		case <-timeout.C:
 			return false
 		}
 	}
