@@ -1,6 +1,7 @@
 package program
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -48,7 +50,7 @@ type Stats struct {
 		Clicks int64     `json:"clicks"`
 	} `json:"series"`
 	Referrers []struct {
-		Value  string `json:"value"`
+		Host   string `json:"host"` // "": without a referrer
 		Clicks int64  `json:"clicks"`
 	} `json:"referrers"`
 }
@@ -77,7 +79,7 @@ func (a *API) Link(ctx context.Context, path string) (l Link, err error) {
 
 // Links reads all links.
 func (a *API) Links(ctx context.Context) ([]Link, error) {
-	return pages[Link](ctx, a, "/urls", 200)
+	return pages[Link](ctx, a, "/urls", 1000)
 }
 
 // Clicks reads all stored clicks, oldest first.
@@ -85,9 +87,29 @@ func (a *API) Clicks(ctx context.Context) ([]Click, error) {
 	return pages[Click](ctx, a, "/clicks", 1000)
 }
 
+// Metric reads one of the server's counters.
+func (a *API) Metric(ctx context.Context, name string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+"/metrics", nil)
+	if err != nil {
+		return 0, fmt.Errorf("make request: %w", err)
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("ask for metrics: %w", err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, fmt.Errorf("read metrics: there is no %s", name)
+}
+
 // Stats reads a link's figures by hour.
 func (a *API) Stats(ctx context.Context, link Link) (s Stats, err error) {
-	return s, a.call(ctx, http.MethodGet, link.Path()+"/stats?interval=hour", nil, &s)
+	return s, a.call(ctx, http.MethodGet, link.Path()+"/stats?interval=hour&referrers=10000", nil, &s)
 }
 
 // WaitClicks waits until the links have at least want stored clicks together, or timeout has passed, and returns how many.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"strconv"
@@ -35,11 +34,10 @@ type Config struct {
 
 // Process is a running child. Its methods may be called from several goroutines.
 type Process struct {
-	Addr  string // where redirects and the API are served
-	Admin string // the admin listener
-	cmd   *exec.Cmd
-	done  chan struct{} // closed when the child is gone and its log was read
-	err   error         // written before done is closed
+	Addr string // where it listens
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the child is gone and its log was read
+	err  error         // written before done is closed
 }
 
 // Start runs `carom serve` on free ports and returns when it listens. Rate limits are off.
@@ -49,15 +47,11 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 		"CAROM_LISTEN=127.0.0.1:0", "CAROM_ADMIN_LISTEN=127.0.0.1:0", "CAROM_DATA_DIR="+cfg.DataDir, "CAROM_ADMIN_KEY="+AdminKey,
 		"CAROM_RATE_LIMIT_API=0", "CAROM_RATE_LIMIT_WRITES=0", "CAROM_RATE_LIMIT_UNKNOWN=0", "CAROM_RATE_LIMIT_REDIRECTS=0", "CAROM_LOG_FORMAT=json")
 	cmd.Env = append(cmd.Env, cfg.Env...)
-	return start(ctx, cmd, cfg.Stderr, []string{"listening", "admin listening"})
+	return StartCommand(ctx, cmd, cfg.Stderr)
 }
 
 // StartCommand runs any child that logs JSON lines as carom does, and returns when it has said "listening".
 func StartCommand(ctx context.Context, cmd *exec.Cmd, stderr io.Writer) (*Process, error) {
-	return start(ctx, cmd, stderr, []string{"listening"})
-}
-
-func start(ctx context.Context, cmd *exec.Cmd, stderr io.Writer, await []string) (*Process, error) {
 	if stderr == nil {
 		stderr = io.Discard
 	}
@@ -69,10 +63,10 @@ func start(ctx context.Context, cmd *exec.Cmd, stderr io.Writer, await []string)
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	p := &Process{cmd: cmd, done: make(chan struct{})}
-	addrs := make(chan map[string]string, 1)
+	addr := make(chan string, 1)
 	go func() {
 		defer close(p.done)
-		tail := readLog(pipe, stderr, await, addrs)
+		tail := readLog(pipe, stderr, addr)
 		if p.err = cmd.Wait(); p.err != nil {
 			p.err = fmt.Errorf("%w; its log ends with:\n%s", p.err, tail)
 		}
@@ -80,8 +74,7 @@ func start(ctx context.Context, cmd *exec.Cmd, stderr io.Writer, await []string)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	select {
-	case found := <-addrs:
-		p.Addr, p.Admin = found["listening"], found["admin listening"]
+	case p.Addr = <-addr:
 		return p, nil
 	case <-p.done:
 		return nil, fmt.Errorf("start %s: it ended before it listened: %w", cmd.Path, errors.Join(p.err, context.Cause(ctx)))
@@ -90,9 +83,8 @@ func start(ctx context.Context, cmd *exec.Cmd, stderr io.Writer, await []string)
 	}
 }
 
-// readLog reads the log to its end, sends the awaited addresses once all of them were named, and returns the last lines.
-func readLog(log io.Reader, copyTo io.Writer, await []string, addrs chan<- map[string]string) string {
-	found := map[string]string{}
+// readLog reads the log to its end, sends the address once it is named, and returns the last lines.
+func readLog(log io.Reader, copyTo io.Writer, addr chan<- string) string {
 	var tail []string
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<20)
@@ -102,17 +94,9 @@ func readLog(log io.Reader, copyTo io.Writer, await []string, addrs chan<- map[s
 			tail = tail[1:]
 		}
 		var entry struct{ Msg, Addr string }
-		if json.Unmarshal(lines.Bytes(), &entry) != nil || entry.Addr == "" || found[entry.Msg] != "" {
-			continue
-		}
-		found[entry.Msg] = entry.Addr
-		complete := true
-		for _, msg := range await {
-			complete = complete && found[msg] != ""
-		}
-		if complete && addrs != nil {
-			addrs <- maps.Clone(found)
-			addrs = nil
+		if addr != nil && json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "listening" {
+			addr <- entry.Addr
+			addr = nil
 		}
 	}
 	return strings.Join(tail, "\n")

@@ -1,0 +1,59 @@
+package e2e_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestDrainUnderLoadLosesNothing asks the server to end while clicks come in at full speed: what was answered is in the store when
+// the process is gone, and nothing else happened to be counted twice.
+func TestDrainUnderLoadLosesNothing(t *testing.T) {
+	t.Parallel()
+	dir, answeredFile := t.TempDir(), filepath.Join(t.TempDir(), "answered")
+	importSample(t, dir)
+	p := start(t, dir)
+	stopped := make(chan error, 1)
+	go func() {
+		api := p.API()
+		defer api.Close()
+		for {
+			n, err := api.Metric(t.Context(), "carom_journal_appended_total")
+			if err != nil {
+				stopped <- err
+				return
+			}
+			if n >= 2000 {
+				stopped <- p.Stop(60 * time.Second)
+				return
+			}
+		}
+	}()
+	if code := replay(t, "-server", p.Addr, "-mark", "-repeat", "200", "-answered", answeredFile); code != 3 {
+		t.Errorf("replay ended with %d, want 3: the server gone in the middle", code)
+	}
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	answered := readAnswered(t, answeredFile)
+	p = start(t, dir)
+	raw, err := ask(t, p).Clicks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := map[string]int{}
+	for _, c := range raw {
+		stored[mark(&c)]++
+	}
+	for name := range answered {
+		if stored[name] != 1 {
+			t.Fatalf("answered click %s is stored %d times, want once", name, stored[name])
+		}
+	}
+	// A kind end finishes what it has begun: no request is left between recorded and answered.
+	if len(raw) != len(answered) {
+		t.Errorf("%d clicks stored, %d answered, want as many", len(raw), len(answered))
+	}
+	t.Logf("%d clicks answered and stored", len(raw))
+	stop(t, p)
+}

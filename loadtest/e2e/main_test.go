@@ -1,0 +1,128 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/carom-dev/carom/loadtest/program"
+)
+
+// The variables that change how the programs are built.
+const (
+	envRace     = "CAROM_E2E_RACE"       // not empty: carom runs under the race detector
+	envCoverDir = "CAROM_E2E_GOCOVERDIR" // where carom leaves its coverage
+	envCoverPkg = "CAROM_E2E_COVERPKG"   // the packages it is measured in
+)
+
+// The built programs; written once by TestMain.
+var (
+	caromBinary  string
+	replayBinary string
+)
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "e2e: %v\n", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "carom-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	caromBinary, replayBinary = filepath.Join(dir, "carom"), filepath.Join(dir, "replay")
+	var flags []string
+	if os.Getenv(envRace) != "" {
+		flags = append(flags, "-race")
+	}
+	if os.Getenv(envCoverDir) != "" {
+		flags = append(flags, "-race", "-cover", "-covermode=atomic", "-coverpkg="+os.Getenv(envCoverPkg))
+	}
+	if err := errors.Join(build(caromBinary, "../../cmd/carom", flags...), build(replayBinary, "../replay")); err != nil {
+		return 1, err
+	}
+	if code = m.Run(); code == 0 {
+		err = goleak.Find()
+	}
+	return code, err
+}
+
+func build(to, pkg string, flags ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	args := append(append([]string{"build", "-o", to}, flags...), pkg)
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}
+
+// environ is what every started carom gets besides its settings.
+func environ() []string {
+	if dir := os.Getenv(envCoverDir); dir != "" {
+		return []string{"GOCOVERDIR=" + dir}
+	}
+	return nil
+}
+
+// start runs a carom on dir. It is killed at the end of the test if it is still there, and its log is shown if the test failed.
+func start(t *testing.T, dir string) *program.Process {
+	t.Helper()
+	log := &program.Tail{}
+	p, err := program.Start(t.Context(), program.Config{Binary: caromBinary, DataDir: dir, Env: environ(), Stderr: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Kill(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("log of carom at %s:\n%s", p.Addr, log)
+		}
+	})
+	return p
+}
+
+// stop ends a carom kindly; it has to drain and to exit with 0. Under the race detector a race is another code.
+func stop(t *testing.T, p *program.Process) {
+	t.Helper()
+	if err := p.Stop(60 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask talks to p's API.
+func ask(t *testing.T, p *program.Process) *program.API {
+	t.Helper()
+	api := p.API()
+	t.Cleanup(api.Close)
+	return api
+}
+
+// command runs carom with arguments on the data in dir and returns its standard output.
+func command(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), caromBinary, args...)
+	cmd.Env = append(append(os.Environ(), "CAROM_DATA_DIR="+dir), environ()...)
+	var stderr program.Tail
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("carom %v: %v\n%s", args, err, &stderr)
+	}
+	return string(out)
+}
