@@ -12,6 +12,7 @@ import (
 
 	"github.com/carom-dev/carom/actors/stage"
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/engine/limit"
 	"github.com/carom-dev/carom/engine/table"
 )
 
@@ -22,6 +23,10 @@ type Config struct {
 	Journal engine.ClickSource
 	// SetAside keeps a click that the store refuses, durably, with the reason.
 	SetAside func(c engine.Click, reason error) error
+	// Changes is the log of edits that other instances make to the same store; nil when this is the only instance.
+	Changes ChangeLog
+	// Bus makes the others' edits arrive at once; nil without one: they arrive by the change log, within two seconds.
+	Bus engine.Bus
 
 	Shards        int           // a power of two from 1 to 1024; 0 means 16
 	CacheBytes    int64         // of all published tables; 0 means 1 GiB
@@ -33,6 +38,12 @@ type Config struct {
 	BatchInterval time.Duration // how long a click waits for its batch; 0 means 200 ms
 	Logger        *slog.Logger  // nil: slog.Default
 	Now           func() time.Time
+}
+
+// ChangeLog is the part of engine.LinkStore that the feed reads.
+type ChangeLog interface {
+	ChangesSince(ctx context.Context, after engine.AuditID, limit int) ([]engine.Change, error)
+	LastChange(ctx context.Context) (engine.AuditID, error)
 }
 
 // The bounds and defaults of Config.
@@ -91,6 +102,7 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Links != nil && c.Clicks != nil && c.Journal != nil && c.SetAside != nil, "actors: Links, Clicks, Journal and SetAside must be set")
+	check(c.Bus == nil || c.Changes != nil, "actors: Bus is set without Changes; the bus is no truth of its own")
 	check(c.Shards >= 1 && c.Shards <= shardsMax && c.Shards&(c.Shards-1) == 0, "actors: Shards is %d; a power of two from 1 to %d is accepted", c.Shards, shardsMax)
 	if c.Shards >= 1 {
 		check(c.CacheBytes/int64(c.Shards) >= table.BytesMin, "actors: CacheBytes is %d; at least %d are needed for %d shards", c.CacheBytes, table.BytesMin*c.Shards, c.Shards)
@@ -112,6 +124,8 @@ type Actors struct {
 	shards     []*shard
 	loader     *loader
 	writer     *writer
+	feed       *feed  // nil when this is the only instance
+	rates      *rates // nil with feed
 	visitors   *visitors
 	supervisor *supervisor
 	leasable   atomic.Bool
@@ -143,7 +157,50 @@ func New(cfg Config) (*Actors, error) {
 		s.mailbox = stage.Spawn(a.stage, fmt.Sprintf("shard-%d", i), 2*a.cfg.LookupsMax, s)
 		a.shards = append(a.shards, s)
 	}
+	if a.cfg.Changes != nil {
+		a.join()
+	}
 	return a, nil
+}
+
+// join makes the actors that keep this instance together with others.
+func (a *Actors) join() {
+	a.feed = &feed{
+		cfg: &a.cfg, node: a.cfg.Journal.Node(), stage: a.stage, peers: map[engine.NodeID]*peer{}, pending: map[uint64]*announcement{},
+		apply: func(c engine.Change, then func()) {
+			if !a.shardOf(c.Key).mailbox.Post(shardMessage{kind: kindChanged, change: c, then: then}) {
+				then()
+			}
+		},
+		distrust: func() {
+			for _, s := range a.shards {
+				s.mailbox.Post(shardMessage{kind: kindDistrust})
+			}
+		},
+	}
+	a.feed.live.Store(1)
+	a.feed.mailbox = stage.Spawn(a.stage, "feed", feedMailboxMax, a.feed)
+	a.rates = &rates{cfg: &a.cfg, feed: a.feed}
+	a.rates.mailbox = stage.Spawn(a.stage, "rates", 4, a.rates)
+}
+
+// ExchangeRates names the limiters whose spending the instances tell each other. Call it before Start.
+func (a *Actors) ExchangeRates(limiters map[string]*limit.Limiter) {
+	if a.rates != nil {
+		a.rates.limiters = limiters
+	}
+}
+
+// RateShare is this instance's part of each rate limit: see limit.Limiter.Take. Safe for concurrent use.
+func (a *Actors) RateShare() float64 {
+	if a.rates == nil {
+		return 1
+	}
+	return a.rates.share()
+}
+
+func (a *Actors) shardOf(key engine.Key) *shard {
+	return a.shards[engine.ShardOf(key.Hash(), len(a.shards))]
 }
 
 // Start begins to drain the journal and to keep time. It never blocks.
@@ -155,6 +212,9 @@ func (a *Actors) Start(ctx context.Context) {
 			s.mailbox.TrySend(shardMessage{kind: kindSweep})
 		}
 	})
+	if a.feed != nil {
+		a.follow(ctx)
+	}
 	renew := func() {
 		// One at a time; a store that hangs must not pile up workers.
 		if a.salting.CompareAndSwap(false, true) {
@@ -168,12 +228,33 @@ func (a *Actors) Start(ctx context.Context) {
 	a.stage.Every(ctx, saltInterval, renew)
 }
 
+// follow begins to listen to the other instances.
+func (a *Actors) follow(ctx context.Context) {
+	a.feed.mailbox.Post(feedMessage{tick: true})
+	a.stage.Every(ctx, heartbeatInterval, func() { a.feed.mailbox.TrySend(feedMessage{tick: true}) })
+	if a.cfg.Bus == nil {
+		return
+	}
+	a.stage.Every(ctx, rateInterval, func() { a.rates.mailbox.TrySend(struct{}{}) })
+	a.stage.Go("bus", func() {
+		a.cfg.Bus.Listen(ctx, a.feed.node, func(m engine.BusMessage) {
+			if m.Kind == engine.BusSpend {
+				if m.From != a.feed.node {
+					a.rates.absorb(m.Spends)
+				}
+				return
+			}
+			a.feed.hear(m)
+		})
+	}, nil)
+}
+
 // Stop gives leased visits back, stores what the journal holds, and ends all actors. Call it when no visitor is served any
 // more. ctx bounds it: what could not be stored by then stays in the journal and is stored after the next start.
 func (a *Actors) Stop(ctx context.Context) error {
 	for _, s := range a.shards {
 		done := make(chan struct{})
-		if s.mailbox.Post(shardMessage{kind: kindRelease, done: done}) {
+		if s.mailbox.Post(shardMessage{kind: kindRelease, then: func() { close(done) }}) {
 			await(ctx, done)
 		}
 	}
@@ -198,30 +279,51 @@ func await(ctx context.Context, done <-chan struct{}) bool {
 	}
 }
 
-// Announce implements engine.Announcer for this instance.
+// Announce implements engine.Announcer.
 func (a *Actors) Announce(ctx context.Context, l engine.Link, c engine.Change) engine.Propagation {
-	if c.ID != 0 {
-		a.apply(ctx, c, &l)
+	if c.ID == 0 {
+		return a.tell(ctx, nil)
 	}
-	return engine.Propagation{Applied: 1, Live: 1}
+	a.apply(ctx, c, &l)
+	return a.tell(ctx, []engine.Change{c})
 }
 
-// AnnounceMany implements engine.Announcer for this instance.
+// AnnounceMany implements engine.Announcer.
 func (a *Actors) AnnounceMany(ctx context.Context, changes []engine.Change) engine.Propagation {
+	var real []engine.Change
 	for _, c := range changes {
 		if c.ID != 0 {
 			a.apply(ctx, c, nil)
+			real = append(real, c)
 		}
 	}
-	return engine.Propagation{Applied: 1, Live: 1}
+	return a.tell(ctx, real)
+}
+
+// tell sends changes to the other instances and waits, for a bounded time, until they have them.
+func (a *Actors) tell(ctx context.Context, changes []engine.Change) engine.Propagation {
+	if a.feed == nil {
+		return engine.Propagation{Applied: 1, Live: 1}
+	}
+	live := int(a.feed.live.Load())
+	if len(changes) == 0 {
+		return engine.Propagation{Applied: live, Live: live}
+	}
+	told := &announcement{changes: changes, done: make(chan struct{})}
+	// Over the bound, as in apply.
+	if a.feed.mailbox.Post(feedMessage{announce: told}) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)
+		defer cancel()
+		await(ctx, told.done)
+	}
+	return engine.Propagation{Applied: 1 + int(told.applied.Load()), Live: max(live, int(told.live.Load()))}
 }
 
 // apply has the shard of a changed link take the change over; link may be nil, then it is read again when it is asked for.
 func (a *Actors) apply(ctx context.Context, c engine.Change, link *engine.Link) {
-	s := a.shards[engine.ShardOf(c.Key.Hash(), len(a.shards))]
 	done := make(chan struct{})
 	// Over the mailbox's bound: an edit must not be lost, and edits are bounded by the API's own limits.
-	if !s.mailbox.Post(shardMessage{kind: kindChanged, change: c, link: link, done: done}) {
+	if !a.shardOf(c.Key).mailbox.Post(shardMessage{kind: kindChanged, change: c, link: link, then: func() { close(done) }}) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)

@@ -212,7 +212,7 @@ func TestStaleLoadIsNeverStored(t *testing.T) {
 				if rnd.IntN(2) == 0 {
 					link = new(next)
 				}
-				s.Receive(shardMessage{kind: kindChanged, change: engine.Change{ID: 1, Link: next.ID, Key: key, Version: next.Version}, link: link, done: make(chan struct{})})
+				s.Receive(shardMessage{kind: kindChanged, change: engine.Change{ID: 1, Link: next.ID, Key: key, Version: next.Version}, link: link, then: func() {}})
 			case 4:
 				s.Receive(shardMessage{kind: kindRefresh, key: key})
 			}

@@ -50,14 +50,14 @@ type waiter struct {
 // shardMessage is what a shard's mailbox takes: exactly one of its parts is set, by kind.
 type shardMessage struct {
 	kind   messageKind
-	key    engine.Key      // lookup, refresh, changed
-	waiter waiter          // lookup
-	change engine.Change   // changed
-	link   *engine.Link    // changed: its new state, where that is known; refund: nil
-	id     engine.LinkID   // refund
-	loaded *loadResult     // loaded
-	leased *leaseResult    // leased
-	done   chan<- struct{} // changed, release: closed when it is in force
+	key    engine.Key    // lookup, refresh, changed
+	waiter waiter        // lookup
+	change engine.Change // changed
+	link   *engine.Link  // changed: its new state, where that is known; refund: nil
+	id     engine.LinkID // refund
+	loaded *loadResult   // loaded
+	leased *leaseResult  // leased
+	then   func()        // changed, release: called when it is in force, on the actor's goroutine
 }
 
 type messageKind uint8
@@ -110,7 +110,7 @@ func (s *shard) Receive(m shardMessage) {
 		s.loaded(m.loaded)
 	case kindChanged:
 		s.changed(m.change, m.link)
-		close(m.done)
+		m.then()
 	case kindLeased:
 		s.leased(m.leased)
 	case kindRefund:
@@ -121,7 +121,7 @@ func (s *shard) Receive(m shardMessage) {
 		s.sweepAccounts()
 	case kindRelease:
 		s.releaseAll()
-		close(m.done)
+		m.then()
 	default:
 		panic("BUG: a message without kind")
 	}
@@ -139,9 +139,9 @@ func (s *shard) Failed(m shardMessage) {
 		}
 	case kindChanged:
 		s.table.Remove(m.change.Key)
-		close(m.done)
+		m.then()
 	case kindRelease:
-		close(m.done)
+		m.then()
 	case kindLeased:
 		s.leased(&leaseResult{link: m.leased.link, err: errLeaseFailed})
 	}

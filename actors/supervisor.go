@@ -55,10 +55,14 @@ func (s *supervisor) health() engine.Health {
 
 // HealthChecks are the parts that the actors can speak for.
 func (a *Actors) HealthChecks() []engine.HealthCheck {
-	return []engine.HealthCheck{
+	checks := []engine.HealthCheck{
 		{Name: "actors", Check: func(context.Context) engine.Health { return a.supervisor.health() }},
 		{Name: "writer", Check: func(context.Context) engine.Health { return a.writer.health() }},
 	}
+	if a.feed != nil {
+		checks = append(checks, engine.HealthCheck{Name: "feed", Check: a.feed.health})
+	}
+	return checks
 }
 
 func (w *writer) health() engine.Health {

@@ -70,7 +70,7 @@ func (l *Link) Check() error {
 		field string
 		at    time.Time
 	}{{"valid_since", l.ValidSince}, {"valid_until", l.ValidUntil}} {
-		if !t.at.IsZero() && (t.at.Year() < 1970 || t.at.Year() > 9999) {
+		if !t.at.IsZero() && (t.at.UnixMicro() <= 0 || t.at.Year() > 9999) {
 			add(t.field, "is outside the years 1970 to 9999")
 		}
 	}

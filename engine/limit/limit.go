@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -63,7 +64,9 @@ type Decision struct {
 type Limiter struct {
 	rate     Rate
 	interval int64 // nanoseconds a unit
-	stripes  [stripeCount]stripe
+	// exchanged: other instances are told of what is spent here, and Absorb is called with what they spend.
+	exchanged atomic.Bool
+	stripes   [stripeCount]stripe
 }
 
 // KeysMax is how many clients a Limiter remembers at once. 64 Ki keys are about 4 MiB; a flood of more addresses than that
@@ -99,8 +102,13 @@ func New(rate Rate) *Limiter {
 // Rate is the limit in force.
 func (l *Limiter) Rate() Rate { return l.rate }
 
-// Take asks for one unit for key at now (Unix nanoseconds) and takes it when it is free. share is this instance's part of the
-// limit, above 0 and at most 1; it is 1 where the limit is exchanged between instances, or where there is only one.
+// SetExchanged says whether units are exchanged with other instances, by Spent and Absorb. At first they are not.
+func (l *Limiter) SetExchanged(exchanged bool) { l.exchanged.Store(exchanged) }
+
+// Take asks for one unit for key at now (Unix nanoseconds) and takes it when it is free. share is this instance's part, above 0
+// and at most 1, and 1 where there is only one instance. Without exchange it is the part of the whole limit. With exchange it is
+// the part of what is left that may be spent before the others know: so that all together, each unaware of the others' latest, don't
+// spend more than there is.
 func (l *Limiter) Take(key uint64, now int64, share float64) Decision {
 	return l.decide(key, now, share, true)
 }
@@ -114,22 +122,30 @@ func (l *Limiter) decide(key uint64, now int64, share float64, take bool) Decisi
 	if l.interval == 0 {
 		return Decision{Allowed: true}
 	}
-	interval := int64(float64(l.interval) / share)
-	// A burst of the whole limit: the last unit may start one interval before its time.
-	burst := max(int64(float64(l.rate.Requests)*share), 1) * interval
+	interval, burst, unawareMax := l.interval, int64(l.rate.Requests)*l.interval, 1.0
+	if l.exchanged.Load() {
+		unawareMax = share
+	} else if share < 1 {
+		interval = int64(float64(l.interval) / share)
+		burst = max(int64(float64(l.rate.Requests)*share), 1) * interval
+	}
 	s := &l.stripes[key%stripeCount]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.keys[key]
 	c.tat = max(c.tat, now)
+	left := max(burst-(c.tat-now), 0) / interval
 	d := Decision{Limit: l.rate.Requests}
-	if d.Allowed = c.tat+interval-now <= burst; d.Allowed && take {
+	// The last unit of a burst may start one interval before its time. Of what was left at the last exchange, at least one unit
+	// may be spent: a limit of one a minute must not be none.
+	d.Allowed = c.tat+interval-now <= burst && float64(c.spent) < max(float64(left+c.spent)*unawareMax, 1)
+	if d.Allowed && take {
 		c.tat += interval
 		c.spent++
 		s.putLocked(key, c, now)
 	}
 	if !d.Allowed {
-		d.RetryAfter = time.Duration(c.tat + interval - burst - now)
+		d.RetryAfter = time.Duration(max(c.tat+interval-burst-now, 1))
 	}
 	d.Remaining = int(max(burst-(c.tat-now), 0) / interval)
 	d.ResetAfter = time.Duration(c.tat - now)

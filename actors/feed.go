@@ -1,0 +1,428 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/carom-dev/carom/actors/stage"
+	"github.com/carom-dev/carom/engine"
+)
+
+// feed brings the edits of other instances to the shards, and this instance's edits to them. The bus only makes it fast: what it
+// misses is read from the store's change log, which the feed reads every second whether the bus is well or not.
+type feed struct {
+	cfg     *Config
+	node    engine.NodeID
+	stage   *stage.Stage
+	mailbox *stage.Mailbox[feedMessage]
+	// apply has a shard take a change over and calls then when it is in force; distrust makes all that is published stale.
+	apply    func(c engine.Change, then func())
+	distrust func()
+
+	// Owned by the actor.
+	located   bool           // position is known
+	position  engine.AuditID // of the change log: everything up to here has been applied
+	polling   bool
+	pollAgain bool
+	polledAt  time.Time
+	sequence  uint64 // of the latest change published
+	peers     map[engine.NodeID]*peer
+	pending   map[uint64]*announcement // by sequence
+	outbox    []engine.BusMessage
+	sending   bool
+	heardOwn  time.Time // when the bus last brought one of our own heartbeats back
+	askedAt   time.Time // when a new connection was last asked for
+
+	healthy  atomic.Bool  // the bus is
+	live     atomic.Int64 // instances, this one included; as last known while the bus is away
+	overflow atomic.Bool  // messages from the bus were lost for want of room
+	logError atomic.Pointer[string]
+
+	published atomic.Int64
+	received  atomic.Int64
+	polls     atomic.Int64
+	gaps      atomic.Int64
+	lost      atomic.Int64 // messages that could not be sent
+	lag       atomic.Int64 // microseconds: of the latest applied change, unused when 0
+}
+
+// peer is another instance, as the bus shows it.
+type peer struct {
+	seen     time.Time
+	sequence uint64
+}
+
+// announcement is an edit whose acknowledgements are waited for.
+type announcement struct {
+	changes []engine.Change
+	waiting map[engine.NodeID]bool
+	live    atomic.Int64
+	applied atomic.Int64
+	done    chan struct{} // closed when nobody is waited for any more
+	since   time.Time
+}
+
+// feedMessage is what the feed's mailbox takes: exactly one of its parts is set.
+type feedMessage struct {
+	bus      *engine.BusMessage
+	announce *announcement
+	tick     bool
+	polled   *polled
+	applied  *appliedPage
+	sent     *sent
+	spends   []engine.Spend
+	ack      *engine.BusMessage
+}
+
+// polled is a page of the change log.
+type polled struct {
+	changes []engine.Change
+	located bool // the position was found out, and is at
+	at      engine.AuditID
+	err     error
+}
+
+// appliedPage says that the shards have taken a page over.
+type appliedPage struct {
+	last engine.AuditID
+	more bool
+}
+
+type sent struct {
+	messages []engine.BusMessage
+	err      error
+}
+
+const (
+	// heartbeatInterval and busSilence bound how long a silent bus goes unnoticed.
+	heartbeatInterval = 500 * time.Millisecond
+	busSilence        = 1500 * time.Millisecond
+	// peerGone without a heartbeat, and an instance counts as gone.
+	peerGone = 3 * time.Second
+	// pollInterval bounds how late an edit can be seen when the bus lost it; the query reads one index entry.
+	pollInterval = time.Second
+	pollPage     = 1000
+	pollTimeout  = 5 * time.Second
+	// feedMailboxMax messages from the bus may wait; more are dropped, and the change log is read instead.
+	feedMailboxMax = 8192
+	// outboxMax messages may wait for the bus; more are dropped, and the others find a gap in the sequence.
+	outboxMax = 4096
+	// listMax changes are listed in one message; of more the others are told to read the change log.
+	listMax = 256
+	// sendTimeout bounds one round trip to the bus.
+	sendTimeout = time.Second
+)
+
+// Receive implements stage.Behavior.
+func (f *feed) Receive(m feedMessage) {
+	switch {
+	case m.bus != nil:
+		f.received.Add(1)
+		f.heard(m.bus)
+	case m.announce != nil:
+		f.announce(m.announce)
+	case m.tick:
+		f.tick()
+	case m.polled != nil:
+		f.page(m.polled)
+	case m.applied != nil:
+		f.pageApplied(m.applied)
+	case m.sent != nil:
+		f.sent(m.sent)
+	case m.spends != nil:
+		f.post(engine.BusMessage{Kind: engine.BusSpend, Spends: m.spends})
+	case m.ack != nil:
+		f.post(*m.ack)
+	}
+	f.send()
+}
+
+// Failed implements stage.Behavior. What a broken message should have done is done by the change log.
+func (f *feed) Failed(m feedMessage) {
+	switch {
+	case m.announce != nil:
+		close(m.announce.done)
+	case m.polled != nil, m.applied != nil:
+		f.polling = false
+	case m.sent != nil:
+		f.sending = false
+	}
+	f.poll()
+}
+
+// hear is given to the bus.
+func (f *feed) hear(m engine.BusMessage) {
+	if !f.mailbox.TrySend(feedMessage{bus: &m}) {
+		f.overflow.Store(true)
+	}
+}
+
+// heard takes a message of the bus.
+func (f *feed) heard(m *engine.BusMessage) {
+	now := f.cfg.Now()
+	switch {
+	case m.Kind == engine.BusSubscribed:
+		// Whatever was said before this moment may not have been heard.
+		f.heardOwn = now
+		f.poll()
+		return
+	case m.From == f.node:
+		if m.Kind == engine.BusHeartbeat {
+			f.heardOwn = now
+			f.healthy.Store(true)
+		}
+		return
+	}
+	p := f.peers[m.From]
+	if p == nil {
+		p = &peer{sequence: m.Sequence}
+		f.peers[m.From] = p
+		f.poll()
+	}
+	p.seen = now
+	f.countLive(now)
+	switch m.Kind {
+	case engine.BusHeartbeat:
+		f.follow(p, m.Sequence, m.Sequence)
+	case engine.BusChange:
+		f.follow(p, m.Sequence, m.Sequence-1)
+		f.applyAll(m.Changes, func() {
+			f.mailbox.Post(feedMessage{ack: &engine.BusMessage{Kind: engine.BusAck, To: m.From, Sequence: m.Sequence}})
+		})
+	case engine.BusPoll:
+		f.follow(p, m.Sequence, m.Sequence-1)
+		f.poll()
+	case engine.BusAck:
+		f.acknowledged(m.From, m.Sequence)
+	}
+}
+
+// follow notes that a peer's sequence stands at next; when it was not at expected before, something it said got lost.
+func (f *feed) follow(p *peer, next, expected uint64) {
+	if p.sequence != expected && p.sequence != next {
+		f.gaps.Add(1)
+		f.poll()
+	}
+	p.sequence = max(p.sequence, next)
+}
+
+// applyAll has the shards take changes over and calls then, on a shard's goroutine, when all of them are in force.
+func (f *feed) applyAll(changes []engine.Change, then func()) {
+	if len(changes) == 0 {
+		then()
+		return
+	}
+	left := &atomic.Int64{}
+	left.Store(int64(len(changes)))
+	for _, c := range changes {
+		f.apply(c, func() {
+			if left.Add(-1) == 0 {
+				then()
+			}
+		})
+	}
+}
+
+// announce sends an edit to the others and notes whom to wait for.
+func (f *feed) announce(a *announcement) {
+	now := f.cfg.Now()
+	f.sequence++
+	kind, changes := engine.BusChange, a.changes
+	if len(changes) > listMax {
+		kind, changes = engine.BusPoll, nil
+	}
+	f.post(engine.BusMessage{Kind: kind, Sequence: f.sequence, Changes: changes})
+	a.since, a.waiting = now, map[engine.NodeID]bool{}
+	a.live.Store(f.live.Load())
+	if !f.healthy.Load() || kind == engine.BusPoll {
+		close(a.done)
+		return
+	}
+	for node := range f.peers {
+		a.waiting[node] = true
+	}
+	if len(a.waiting) == 0 {
+		close(a.done)
+		return
+	}
+	f.pending[f.sequence] = a
+}
+
+// acknowledged notes that a peer has applied what was announced up to sequence.
+func (f *feed) acknowledged(from engine.NodeID, sequence uint64) {
+	a := f.pending[sequence]
+	if a == nil || !a.waiting[from] {
+		return
+	}
+	delete(a.waiting, from)
+	a.applied.Add(1)
+	if len(a.waiting) == 0 {
+		f.settle(sequence, a)
+	}
+}
+
+func (f *feed) settle(sequence uint64, a *announcement) {
+	delete(f.pending, sequence)
+	close(a.done)
+}
+
+func (f *feed) tick() {
+	now := f.cfg.Now()
+	if f.cfg.Bus != nil {
+		f.post(engine.BusMessage{Kind: engine.BusHeartbeat, Sequence: f.sequence})
+		if now.Sub(f.heardOwn) > busSilence {
+			if f.healthy.Swap(false) {
+				f.cfg.Logger.Warn("bus is silent; edits arrive by reading the change log", "silence", now.Sub(f.heardOwn).String())
+			}
+			if now.Sub(f.askedAt) > busSilence {
+				f.askedAt = now
+				f.cfg.Bus.Reconnect()
+			}
+		}
+		f.countLive(now)
+	}
+	for sequence, a := range f.pending {
+		if now.Sub(a.since) > announceTimeout {
+			f.settle(sequence, a)
+		}
+	}
+	if f.overflow.Swap(false) || now.Sub(f.polledAt) >= pollInterval {
+		f.poll()
+	}
+}
+
+// countLive forgets peers that are gone, but not while the bus is away and nobody could be heard.
+func (f *feed) countLive(now time.Time) {
+	if !f.healthy.Load() {
+		return
+	}
+	for node, p := range f.peers {
+		if now.Sub(p.seen) > peerGone {
+			delete(f.peers, node)
+		}
+	}
+	f.live.Store(int64(len(f.peers)) + 1)
+}
+
+// poll reads the change log behind the position; once more afterwards when it is being read already.
+func (f *feed) poll() {
+	if f.polling {
+		f.pollAgain = true
+		return
+	}
+	f.polling = true
+	f.polledAt = f.cfg.Now()
+	position, located := f.position, f.located
+	f.stage.Go("feed", func() {
+		f.mailbox.Post(feedMessage{polled: f.read(located, position)})
+	}, func(err error) { f.mailbox.Post(feedMessage{polled: &polled{err: err}}) })
+}
+
+func (f *feed) read(located bool, position engine.AuditID) *polled {
+	ctx, cancel := context.WithTimeout(context.Background(), pollTimeout)
+	defer cancel()
+	f.polls.Add(1)
+	if !located {
+		at, err := f.cfg.Changes.LastChange(ctx)
+		if err != nil {
+			return &polled{err: fmt.Errorf("find the end of the change log: %w", err)}
+		}
+		return &polled{located: true, at: at}
+	}
+	changes, err := f.cfg.Changes.ChangesSince(ctx, position, pollPage)
+	if err != nil {
+		return &polled{err: fmt.Errorf("read the change log: %w", err)}
+	}
+	return &polled{changes: changes}
+}
+
+// page applies a page of the change log.
+func (f *feed) page(p *polled) {
+	if p.err != nil {
+		if f.logError.Swap(new(p.err.Error())) == nil {
+			f.cfg.Logger.Warn("change log can't be read; published links are served as they are", "err", p.err)
+		}
+		f.polling = false
+		return
+	}
+	if f.logError.Swap(nil) != nil {
+		f.cfg.Logger.Info("change log is being read again")
+	}
+	if p.located {
+		// What was published before the position was known may be older than it.
+		f.located, f.position = true, p.at
+		f.distrust()
+	}
+	if len(p.changes) == 0 {
+		f.pageApplied(&appliedPage{last: f.position})
+		return
+	}
+	last, more := p.changes[len(p.changes)-1].ID, len(p.changes) == pollPage
+	f.applyAll(p.changes, func() {
+		f.mailbox.Post(feedMessage{applied: &appliedPage{last: last, more: more}})
+	})
+}
+
+func (f *feed) pageApplied(p *appliedPage) {
+	f.polling = false
+	f.position = max(f.position, p.last)
+	if p.more || f.pollAgain {
+		f.pollAgain = false
+		f.poll()
+	}
+}
+
+// post queues a message for the bus.
+func (f *feed) post(m engine.BusMessage) {
+	if f.cfg.Bus == nil {
+		return
+	}
+	if len(f.outbox) >= outboxMax {
+		f.lost.Add(1)
+		return
+	}
+	m.From = f.node
+	f.outbox = append(f.outbox, m)
+}
+
+// send publishes what waits, one round trip at a time.
+func (f *feed) send() {
+	if f.sending || len(f.outbox) == 0 {
+		return
+	}
+	f.sending = true
+	messages := f.outbox
+	f.outbox = nil
+	f.stage.Go("bus-publish", func() {
+		ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
+		defer cancel()
+		f.mailbox.Post(feedMessage{sent: &sent{messages, f.cfg.Bus.Publish(ctx, messages)}})
+	}, func(err error) { f.mailbox.Post(feedMessage{sent: &sent{messages, err}}) })
+}
+
+// sent settles, when the bus did not take them, the edits nobody will acknowledge.
+func (f *feed) sent(s *sent) {
+	f.sending = false
+	if s.err == nil {
+		f.published.Add(int64(len(s.messages)))
+		return
+	}
+	f.lost.Add(int64(len(s.messages)))
+	for _, m := range s.messages {
+		if a := f.pending[m.Sequence]; m.Kind == engine.BusChange && a != nil {
+			f.settle(m.Sequence, a)
+		}
+	}
+}
+
+func (f *feed) health(context.Context) engine.Health {
+	if reason := f.logError.Load(); reason != nil {
+		return engine.Health{Status: engine.HealthWarn, Reason: *reason}
+	}
+	if f.cfg.Bus != nil && !f.healthy.Load() {
+		return engine.Health{Status: engine.HealthWarn, Reason: "the bus is silent; edits of other instances arrive within two seconds, from the change log"}
+	}
+	return engine.Health{Status: engine.HealthPass}
+}
