@@ -81,9 +81,9 @@ func (s *Store) writeBatch(ctx context.Context, conn *pgxpool.Conn, b *engine.Cl
 	}
 	queueMoves(batch, b, &moved)
 	if len(clicks) > 0 {
-		rollups := engine.Aggregate(clicks)
+		hours, rollups := hoursOf(engine.Aggregate(clicks))
+		queueHours(batch, hours)
 		queueRollups(batch, rollups)
-		queueTotals(batch, rollups)
 		queueUsed(batch, b.Node, engine.UsedVisits(clicks))
 		batch.Queue("UPDATE counters SET value = value + $1 WHERE name = 'clicks' RETURNING value", int64(len(clicks))).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&last) })
@@ -132,7 +132,53 @@ func queueMoves(batch *pgx.Batch, b *engine.ClickBatch, moved *int64) {
 		QueryRow(func(row pgx.Row) error { return row.Scan(moved) })
 }
 
-// queueRollups adds to the rollups, in the order of their keys, which Aggregate gives them.
+// hourly are the clicks and visits of one link in one hour.
+type hourly struct {
+	link, hour, clicks, visits int64
+}
+
+// hoursOf joins the rollups by clicks and by visits, which have no value, into one row an hour. rollups keeps the others.
+func hoursOf(all []engine.Rollup) (hours []hourly, rollups []engine.Rollup) {
+	hours, rollups = make([]hourly, 0, len(all)/3+1), make([]engine.Rollup, 0, len(all))
+	for i := range all {
+		r := &all[i]
+		if r.Dimension != engine.DimensionClicks && r.Dimension != engine.DimensionVisits {
+			rollups = append(rollups, *r)
+			continue
+		}
+		if n := len(hours); n == 0 || hours[n-1].link != int64(r.Link) || hours[n-1].hour != r.Hour {
+			hours = append(hours, hourly{link: int64(r.Link), hour: r.Hour})
+		}
+		if h := &hours[len(hours)-1]; r.Dimension == engine.DimensionClicks {
+			h.clicks += r.Clicks
+		} else {
+			h.visits += r.Clicks
+		}
+	}
+	return hours, rollups
+}
+
+// queueHours adds to the hours and to the links' totals, which are their sums. All rows are in the order of their keys, which
+// Aggregate gave them.
+func queueHours(batch *pgx.Batch, hours []hourly) {
+	n := len(hours)
+	links, clicks, visits, starts := make([]int64, n), make([]int64, n), make([]int64, n), make([]time.Time, n)
+	var allLinks, allClicks, allVisits []int64
+	for i, h := range hours {
+		links[i], starts[i], clicks[i], visits[i] = h.link, time.Unix(h.hour, 0), h.clicks, h.visits
+		if k := len(allLinks); k == 0 || allLinks[k-1] != h.link {
+			allLinks, allClicks, allVisits = append(allLinks, h.link), append(allClicks, 0), append(allVisits, 0)
+		}
+		allClicks[len(allClicks)-1] += h.clicks
+		allVisits[len(allVisits)-1] += h.visits
+	}
+	batch.Queue(`INSERT INTO click_hours AS h (link_id, hour, clicks, visits) SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::bigint[])
+		ON CONFLICT (link_id, hour) DO UPDATE SET clicks = h.clicks + excluded.clicks, visits = h.visits + excluded.visits`, links, starts, clicks, visits)
+	batch.Queue(`INSERT INTO link_totals AS t (link_id, clicks, visits) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
+		ON CONFLICT (link_id) DO UPDATE SET clicks = t.clicks + excluded.clicks, visits = t.visits + excluded.visits`, allLinks, allClicks, allVisits)
+}
+
+// queueRollups adds to the rollups by a value, in the order of their keys.
 func queueRollups(batch *pgx.Batch, rollups []engine.Rollup) {
 	n := len(rollups)
 	links, counts, hours := make([]int64, n), make([]int64, n), make([]time.Time, n)
@@ -144,25 +190,6 @@ func queueRollups(batch *pgx.Batch, rollups []engine.Rollup) {
 	batch.Queue(`INSERT INTO click_rollups AS r (link_id, hour, dimension, value, clicks)
 		SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[])
 		ON CONFLICT (link_id, hour, dimension, value) DO UPDATE SET clicks = r.clicks + excluded.clicks`, links, hours, dimensions, values, counts)
-}
-
-// queueTotals adds to the links' totals what the rollups say.
-func queueTotals(batch *pgx.Batch, rollups []engine.Rollup) {
-	var links, clicks, visits []int64
-	for i := range rollups {
-		r := &rollups[i]
-		if n := len(links); n == 0 || links[n-1] != int64(r.Link) {
-			links, clicks, visits = append(links, int64(r.Link)), append(clicks, 0), append(visits, 0)
-		}
-		switch r.Dimension {
-		case engine.DimensionClicks:
-			clicks[len(clicks)-1] += r.Clicks
-		case engine.DimensionVisits:
-			visits[len(visits)-1] += r.Clicks
-		}
-	}
-	batch.Queue(`INSERT INTO link_totals AS t (link_id, clicks, visits) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
-		ON CONFLICT (link_id) DO UPDATE SET clicks = t.clicks + excluded.clicks, visits = t.visits + excluded.visits`, links, clicks, visits)
 }
 
 // queueUsed takes visits that clicks have used off the node's leases.

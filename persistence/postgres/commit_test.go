@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -29,7 +30,8 @@ func startCommitCutter(t *testing.T, url string) (*commitCutter, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +47,8 @@ func (c *commitCutter) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", c.server)
+		var dialer net.Dialer
+		server, err := dialer.DialContext(context.Background(), "tcp", c.server)
 		if err != nil {
 			client.Close()
 			continue

@@ -12,7 +12,7 @@ const copyClicks = "COPY clicks (id, link_id, at, visitor, status, flags, addres
 
 const (
 	copyColumns  = 10
-	copyRowGuess = 192 // bytes of a usual row, so that the buffer grows once
+	copyRowGuess = 288 // bytes of a usual row, so that the buffer grows once
 	// epochMicros is 2000-01-01, where Postgres' timestamps start, in Unix microseconds.
 	epochMicros = 946_684_800_000_000
 )

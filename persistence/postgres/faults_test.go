@@ -87,16 +87,16 @@ func connect(tb testing.TB, url string) *pgx.Conn {
 // wantStoredOnce wants the clicks 0 to n-1 once each, everywhere they are counted.
 func wantStoredOnce(t *testing.T, url string, n int) {
 	t.Helper()
-	var rows, distinct, highest, counter, rollups, totals, checkpoints int
+	var rows, distinct, highest, counter, hours, totals, rollups, checkpoints int
 	err := connect(t, url).QueryRow(t.Context(), `SELECT (SELECT count(*) FROM clicks), (SELECT count(DISTINCT visitor) FROM clicks),
 		(SELECT coalesce(max(id), 0) FROM clicks), (SELECT value FROM counters WHERE name = 'clicks'),
-		(SELECT coalesce(sum(clicks), 0)::bigint FROM click_rollups WHERE dimension = 'clicks'), (SELECT coalesce(sum(clicks), 0)::bigint FROM link_totals),
-		(SELECT coalesce(sum(position), 0)::bigint FROM journal_checkpoints)`).Scan(&rows, &distinct, &highest, &counter, &rollups, &totals, &checkpoints)
+		(SELECT coalesce(sum(clicks), 0)::bigint FROM click_hours), (SELECT coalesce(sum(clicks), 0)::bigint FROM link_totals), (SELECT coalesce(sum(clicks), 0)::bigint FROM click_rollups),
+		(SELECT coalesce(sum(position), 0)::bigint FROM journal_checkpoints)`).Scan(&rows, &distinct, &highest, &counter, &hours, &totals, &rollups, &checkpoints)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, got := range map[string]int{
-		"rows": rows, "distinct clicks": distinct, "highest id": highest, "counter": counter, "rollups": rollups, "totals": totals, "checkpoints": checkpoints,
+		"rows": rows, "distinct clicks": distinct, "highest id": highest, "counter": counter, "hours": hours, "totals": totals, "rollups": rollups, "checkpoints": checkpoints,
 	} {
 		if got != n {
 			t.Errorf("%s = %d, want %d", name, got, n)
@@ -128,7 +128,7 @@ func TestConnectionsKilledAtRandomStoreClicksOnce(t *testing.T) {
 				return
 			}
 			kills += killed
-			time.Sleep(time.Duration(random.IntN(4000)) * time.Microsecond) // spreads the kills over all phases of a batch
+			<-time.After(time.Duration(random.IntN(4000)) * time.Microsecond) // spreads the kills over all phases of a batch
 		}
 	})
 	for ctx.Err() == nil {

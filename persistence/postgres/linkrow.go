@@ -128,10 +128,6 @@ func domainRefusal(err error) error {
 	return &engine.Error{Code: engine.CodeInvalid, Message: "the link is not accepted", Fields: []engine.FieldError{{Field: "domain", Detail: "is not known"}}}
 }
 
-func codeTaken(code string) error {
-	return engine.Errorf(engine.CodeConflict, "the code %q is taken", code)
-}
-
 func noLink(id engine.LinkID) error {
 	return engine.Errorf(engine.CodeNotFound, "there is no link %d", id)
 }

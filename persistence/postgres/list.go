@@ -46,6 +46,9 @@ func (s *Store) ListLinks(ctx context.Context, q engine.LinkQuery) (engine.LinkP
 			return engine.LinkPage{}, refusedQuery("cursor", "is of a list in another order")
 		}
 	}
+	if len(q.Search) > engine.TargetMaxLen {
+		return engine.LinkPage{}, refusedQuery("search", fmt.Sprintf("has %d bytes; at most %d are accepted", len(q.Search), engine.TargetMaxLen))
+	}
 	all := filterOf(&q)
 	page := all.clone()
 	if c := q.After; c != nil {
@@ -86,7 +89,7 @@ func refusedQuery(field, detail string) error {
 	return &engine.Error{Code: engine.CodeInvalid, Message: "the query is not accepted", Fields: []engine.FieldError{{Field: field, Detail: detail}}}
 }
 
-// filter is a WHERE clause with its arguments.
+// filter is a WHERE clause of one term or more, with its arguments.
 type filter struct {
 	terms []string
 	args  []any
@@ -101,9 +104,6 @@ func (f *filter) arg(v any) string {
 func (f *filter) add(term string) { f.terms = append(f.terms, term) }
 
 func (f *filter) where() string {
-	if len(f.terms) == 0 {
-		return ""
-	}
 	return "WHERE " + strings.Join(f.terms, " AND ")
 }
 

@@ -11,7 +11,8 @@ import (
 	"github.com/carom-dev/carom/persistence/postgres"
 )
 
-// Several instances write at once while a reader follows by cursor: it must meet every number, in order, without a gap.
+// Several instances write at once, in all modes, while a reader follows by cursor: it must meet every number, in order, without a gap.
+var modes = []string{"cache_statement", "cache_describe", "exec"}
 
 func TestClicksOfManyInstancesAppearInTheOrderOfTheirIDs(t *testing.T) {
 	t.Parallel()
@@ -19,7 +20,7 @@ func TestClicksOfManyInstancesAppearInTheOrderOfTheirIDs(t *testing.T) {
 	const instances, batches, size = 4, 25, 40
 	var writing sync.WaitGroup
 	for i := range instances {
-		d := &drainer{store: open(t, postgres.Config{URL: url}), node: engine.NodeID(fmt.Sprint("node", i))}
+		d := &drainer{store: open(t, postgres.Config{URL: url, ExecMode: modes[i%len(modes)]}), node: engine.NodeID(fmt.Sprint("node", i))}
 		writing.Go(func() {
 			for range batches {
 				if err := d.step(t.Context(), size); err != nil {
@@ -59,15 +60,15 @@ func TestChangesOfManyInstancesAppearInTheOrderOfTheirIDs(t *testing.T) {
 	const instances, each = 4, 40
 	var writing sync.WaitGroup
 	for i := range instances {
-		s := open(t, postgres.Config{URL: url})
+		s := open(t, postgres.Config{URL: url, ExecMode: modes[i%len(modes)]})
 		writing.Go(func() {
 			var l engine.Link
 			for n := range each {
 				var err error
-				switch {
-				case n%4 == 0:
+				switch n % 4 {
+				case 0:
 					l, _, err = s.CreateLink(t.Context(), aLink(fmt.Sprintf("i%dn%d", i, n)), engine.Author{}, nil)
-				case n%4 == 1: // all instances import the same codes at the same time
+				case 1: // all instances import the same codes at the same time
 					_, err = s.ImportLinks(t.Context(), []engine.Link{aLink(fmt.Sprintf("z%d", n)), aLink(fmt.Sprintf("a%d", n))}, engine.ConflictSkip, engine.Author{})
 				default:
 					_, _, err = s.UpdateLink(t.Context(), l.ID, engine.ActionUpdated, engine.Author{}, func(l *engine.Link) error { l.Title += "x"; return nil })

@@ -25,7 +25,7 @@ const (
 func sessionSettings(statement time.Duration) map[string]string {
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	return map[string]string{
-		"statement_timeout":                   ms(statement),
+		"statement_timeout":                   ms(statement * 9 / 10), // below ours, so that the connection survives it
 		"idle_in_transaction_session_timeout": ms(10 * time.Second),
 		"tcp_keepalives_idle":                 "5", // seconds
 		"tcp_keepalives_interval":             "2",
@@ -43,7 +43,7 @@ func (s *Store) openPool(ctx context.Context, connsMax int, statement time.Durat
 	if conn.DefaultQueryExecMode, err = s.cfg.execMode(conn.DefaultQueryExecMode); err != nil {
 		return nil, fmt.Errorf("check the settings of the store: %w", err)
 	}
-	if conn.ConnectTimeout == 0 || conn.ConnectTimeout > 2*time.Minute { // the latter is the parser's default
+	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = connectTimeout
 	}
 	conn.StatementCacheCapacity, conn.DescriptionCacheCapacity = statementsMax, statementsMax

@@ -85,7 +85,8 @@ func TestOpenDoesNotWaitForTheDatabase(t *testing.T) {
 
 func TestDatabaseThatNeverAnswersIsAnErrorInTime(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts by its backlog, and says nothing
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0") // accepts by its backlog, and says nothing
 	if err != nil {
 		t.Fatal(err)
 	}

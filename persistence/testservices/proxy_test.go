@@ -14,7 +14,8 @@ import (
 // echo answers each line with itself, and passes on what it got.
 func echo(t *testing.T) (addr string, got <-chan string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +66,10 @@ func TestProxyFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
+	var dialer net.Dialer
 	dial := func() net.Conn {
 		t.Helper()
-		conn, err := net.Dial("tcp", p.Addr())
+		conn, err := dialer.DialContext(t.Context(), "tcp", p.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +132,7 @@ func TestProxyFaults(t *testing.T) {
 	answers("before down", conn)
 	was := p.Addr()
 	p.Down()
-	if _, err := net.Dial("tcp", p.Addr()); err == nil {
+	if _, err := dialer.DialContext(t.Context(), "tcp", p.Addr()); err == nil {
 		t.Error("a proxy that is down accepts connections")
 	}
 	if line, err := say(t, conn, long); err == nil {

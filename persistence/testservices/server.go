@@ -34,9 +34,10 @@ type Server struct {
 	quit   syscall.Signal                  // ends it in order
 	orphan syscall.Signal                  // what it gets when the test process dies
 	ready  func(ctx context.Context) error // nil once it answers
-	mu     sync.Mutex                      // guards cmd and done
+	mu     sync.Mutex                      // guards cmd, done and ran
 	cmd    *exec.Cmd                       // nil while stopped
 	done   chan struct{}                   // closed when the process is gone
+	ran    bool                            // it has answered once, so its settings are right
 }
 
 // Addr is host and port.
@@ -60,10 +61,14 @@ func (s *Server) Start() error {
 		}
 		err := s.awaitLocked(ctx)
 		if err == nil {
+			s.ran = true
 			return nil
 		}
-		// It ended at once: after a kill, Postgres refuses to start until its last orphaned backend is gone.
 		s.endLocked(syscall.SIGKILL)
+		if !s.ran {
+			return fmt.Errorf("start %s: %w\n%s", s.name, err, s.Log())
+		}
+		// It ran before: after a kill, Postgres refuses to start until its last orphaned backend is gone.
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("start %s: %w\n%s", s.name, err, s.Log())
@@ -80,7 +85,7 @@ func (s *Server) launchLocked() error {
 		return fmt.Errorf("open log of %s: %w", s.name, err)
 	}
 	defer logFile.Close()
-	cmd := exec.Command(s.path, s.args...)
+	cmd := exec.CommandContext(context.Background(), s.path, s.args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, logFile, logFile
 	cmd.SysProcAttr = processAttr(s.user, s.orphan)
 	started, done := make(chan error), make(chan struct{})
@@ -177,7 +182,8 @@ func (s *Server) endLocked(sig syscall.Signal) {
 // freePort asks the kernel for a port nobody listens on. Another process may take it before the server does; then the server
 // ends at once and the start fails, loudly.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var listen net.ListenConfig
+	l, err := listen.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}

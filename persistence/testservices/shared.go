@@ -51,7 +51,9 @@ func (s *Shared) Run(m *testing.M) int {
 		code = max(code, 1)
 	}
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		// A proxied connection that is cut while data is under way leaves the fault's goroutine behind: a flaw of toxiproxy 2.5.
+		err := goleak.Find(goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}

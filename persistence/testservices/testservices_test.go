@@ -32,10 +32,10 @@ const childVariable = "TESTSERVICES_CHILD"
 func startAndWait() {
 	r, err := StartRedis()
 	if err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println(r.port)
+	fmt.Fprintln(os.Stdout, r.port)
 	<-r.done
 	os.Exit(1)
 }
@@ -221,7 +221,7 @@ func TestServersDieWithTheTestProcess(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return // no other system has a parent-death signal
 	}
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childVariable+"=1", "TMPDIR="+t.TempDir())
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -255,4 +255,53 @@ func TestServersDieWithTheTestProcess(t *testing.T) {
 		<-tick.C
 	}
 	t.Error("the server lives on after its test process was killed")
+}
+
+func TestServicesThatStandAlready(t *testing.T) {
+	var owner Shared // stands for whoever runs the services
+	defer func() {
+		if err := owner.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := owner.startPostgres(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TEST_DATABASE_URL", owner.pgURL)
+	t.Setenv("TEST_REDIS_URL", "redis://192.0.2.1:1")
+	var guest Shared
+	prepare := func(ctx context.Context, url string) error {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, "CREATE TABLE t ()")
+		return errors.Join(err, conn.Close(ctx))
+	}
+	t.Run("used", func(t *testing.T) {
+		if got := query(t, guest.Database(t, "t", prepare), "SELECT count(*)::text FROM t"); got != "0" {
+			t.Errorf("table of the template has %s rows", got)
+		}
+		if got := guest.RedisURL(t); got != "redis://192.0.2.1:1" {
+			t.Errorf("RedisURL = %q, want what TEST_REDIS_URL says", got)
+		}
+	})
+	if err := guest.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := query(t, owner.pgURL, "SELECT count(*)::text FROM pg_database WHERE datname LIKE 'carom_test_template%'"); got != "0" {
+		t.Errorf("%s templates were left behind on a server that is not ours", got)
+	}
+}
+
+func TestServerThatCannotStartSaysWhy(t *testing.T) {
+	t.Parallel()
+	_, err := StartPostgres(PostgresConfig{Settings: []string{"no_such_setting=1"}})
+	if err == nil || !strings.Contains(err.Error(), "no_such_setting") {
+		t.Errorf("StartPostgres = %v, want the server's own words", err)
+	}
+	_, err = StartRedis("--no-such-setting", "1")
+	if err == nil || !strings.Contains(err.Error(), "no-such-setting") {
+		t.Errorf("StartRedis = %v, want the server's own words", err)
+	}
 }
