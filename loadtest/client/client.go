@@ -30,7 +30,7 @@ type Conn struct {
 
 // Dial connects to addr. timeout bounds the connecting and each answer.
 func Dial(addr string, timeout time.Duration) (*Conn, error) {
-	conn, err := net.DialTimeout("tcp", addr, timeout)
+	conn, err := net.DialTimeout("tcp", addr, timeout) //nolint:noctx // bounded by timeout
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

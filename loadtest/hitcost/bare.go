@@ -15,7 +15,7 @@ const bareTarget = "https://www.example.com/some/target/of/usual/length?with=que
 
 // serveBare is the yardstick: fasthttp with its default options and nothing to decide.
 func serveBare(ctx context.Context) error {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
