@@ -26,7 +26,9 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	}
 	log.Info("starting", "version", buildVersion(), "data_dir", s.DataDir)
 	stops := &stopList{log: log}
-	defer func() { err = errors.Join(err, stops.run(context.WithoutCancel(ctx), time.Duration(s.ShutdownTimeout+s.DrainDelay))) }()
+	defer func() {
+		err = errors.Join(err, stops.run(context.WithoutCancel(ctx), time.Duration(s.ShutdownTimeout+s.DrainDelay)))
+	}()
 
 	if s.PyroscopeServerAddress != "" {
 		profiles, err := startProfiler(s.PyroscopeServerAddress)
@@ -88,12 +90,16 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		return err
 	}
 	address := listeners[0].Addr().String()
-	log.Info("listening", "addr", address)
 	t.showBanner(s, address, secret)
+	log.Info("listening", "addr", address)
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(context.WithoutCancel(ctx), listeners...) }()
-	stops.add("drain the connections", func(ctx context.Context) error { return errors.Join(server.Drain(ctx), <-served) })
+	stops.add("drain the connections", func(ctx context.Context) error {
+		err := server.Drain(ctx)
+		<-served // it says the same, or that it came after the drain
+		return err
+	})
 	select {
 	case <-ctx.Done():
 		log.Info("stopping", "reason", "signal")

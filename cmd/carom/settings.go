@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/carom-dev/carom/cmd/carom/internal/setting"
@@ -160,8 +159,9 @@ func (s *TargetSettings) check(c *setting.Checks) {
 // policy is the rule for targets that the settings make.
 func (s *TargetSettings) policy() engine.TargetPolicy {
 	p := engine.TargetPolicy{AllowPrivate: s.AllowPrivateTargets}
-	if u := webURL(s.BaseURL); u != nil {
-		p.OwnHosts = []string{strings.ToLower(u.Host)}
+	// The canonical form has the host as a target's has it: lower case, and in ASCII.
+	if base, err := (engine.TargetPolicy{AllowPrivate: true}).Canonical(s.BaseURL); err == nil {
+		p.OwnHosts = []string{webURL(base).Host}
 	}
 	return p
 }

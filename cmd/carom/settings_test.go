@@ -145,9 +145,11 @@ func TestLocalURL(t *testing.T) {
 }
 
 func TestTargetPolicyOfSettings(t *testing.T) {
-	p := (&TargetSettings{BaseURL: "https://Sho.rt", AllowPrivateTargets: true}).policy()
-	if _, err := p.Canonical("https://sho.rt/x"); err == nil {
-		t.Error("a target on the base URL's host was accepted")
+	p := (&TargetSettings{AllowPrivateTargets: true}).policy()
+	for base, target := range map[string]string{"https://Sho.rt": "http://sho.RT:8443/x", "https://kürz.example": "https://xn--krz-hoa.example/x"} {
+		if _, err := (&TargetSettings{BaseURL: base}).policy().Canonical(target); err == nil || !strings.Contains(err.Error(), "own host") {
+			t.Errorf("%s: target %s = %v, want it refused as our own host", base, target, err)
+		}
 	}
 	if _, err := p.Canonical("http://10.0.0.1/"); err != nil {
 		t.Errorf("a private target was refused: %v", err)
