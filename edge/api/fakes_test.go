@@ -1,0 +1,474 @@
+package api
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/valyala/fasthttp"
+	"go.uber.org/goleak"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp keeps one goroutine for the Date header for as long as the process lives.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		// Its worker pool looks only every 10 seconds whether it has ended.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+	)
+}
+
+var errAway = errors.New("connection refused")
+
+// fakeStore keeps everything in memory; err, when set, is what every call returns.
+type fakeStore struct {
+	mu      sync.Mutex
+	err     error
+	now     func() time.Time
+	links   []engine.Link
+	audit   []engine.AuditEvent
+	idem    map[string]idemEntry
+	keys    []engine.APIKey
+	clicks  []engine.StoredClick
+	stats   engine.StatsQuery // the last one asked
+	lookups int               // of keys
+	touched []engine.KeyID
+	taken   int // how many creations still hit a taken code
+}
+
+type idemEntry struct {
+	digest [32]byte
+	link   engine.LinkID
+}
+
+func (s *fakeStore) find(id engine.LinkID) *engine.Link {
+	for i := range s.links {
+		if s.links[i].ID == id {
+			return &s.links[i]
+		}
+	}
+	return nil
+}
+
+func (s *fakeStore) byCode(code string) *engine.Link {
+	for i := range s.links {
+		if s.links[i].Code == code {
+			return &s.links[i]
+		}
+	}
+	return nil
+}
+
+func (s *fakeStore) log(l *engine.Link, before *engine.LinkState, action engine.AuditAction, by engine.Author) engine.Change {
+	id := engine.AuditID(len(s.audit) + 1)
+	s.audit = append(s.audit, engine.AuditEvent{ID: id, Link: l.ID, Action: action, Key: by.Key, RequestID: by.RequestID, Before: before, After: l.State(), At: by.At})
+	return engine.Change{ID: id, Link: l.ID, Key: l.Key(), Version: l.Version, Origin: by.Origin}
+}
+
+func (s *fakeStore) insert(l engine.Link, action engine.AuditAction, by engine.Author) (engine.Link, engine.Change) {
+	l.ID, l.Version, l.CreatedAt, l.UpdatedAt = engine.LinkID(len(s.links)+1), 1, by.At.Add(time.Duration(len(s.links))*time.Second), by.At
+	s.links = append(s.links, l)
+	return l, s.log(&l, nil, action, by)
+}
+
+func (s *fakeStore) LoadLinks(context.Context, []engine.Key) ([]engine.Link, error) {
+	return nil, s.err
+}
+
+func (s *fakeStore) CreateLink(_ context.Context, l engine.Link, by engine.Author, idem *engine.Idempotency) (engine.Link, engine.Change, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return engine.Link{}, engine.Change{}, s.err
+	}
+	if idem != nil {
+		if e, ok := s.idem[idem.Key]; ok {
+			if e.digest != idem.Digest {
+				return engine.Link{}, engine.Change{}, &engine.FieldError{Field: "Idempotency-Key", Detail: "was used for another request"}
+			}
+			return *s.find(e.link), engine.Change{}, nil
+		}
+	}
+	if s.taken > 0 || s.byCode(l.Code) != nil {
+		s.taken--
+		return engine.Link{}, engine.Change{}, engine.Errorf(engine.CodeConflict, "the code %q is taken", l.Code)
+	}
+	made, change := s.insert(l, engine.ActionCreated, by)
+	if idem != nil {
+		s.idem[idem.Key] = idemEntry{idem.Digest, made.ID}
+	}
+	return made, change, nil
+}
+
+func (s *fakeStore) UpdateLink(_ context.Context, id engine.LinkID, action engine.AuditAction, by engine.Author, edit func(*engine.Link) error) (engine.Link, engine.Change, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return engine.Link{}, engine.Change{}, s.err
+	}
+	l := s.find(id)
+	if l == nil {
+		return engine.Link{}, engine.Change{}, noLink(id)
+	}
+	trial := *l
+	if err := edit(&trial); err != nil {
+		return engine.Link{}, engine.Change{}, err
+	}
+	after := *l // run twice, as a store may
+	if err := edit(&after); err != nil {
+		return engine.Link{}, engine.Change{}, err
+	}
+	if after.Same(l) {
+		return *l, engine.Change{}, nil
+	}
+	if o := s.byCode(after.Code); o != nil && o.ID != id {
+		return engine.Link{}, engine.Change{}, engine.Errorf(engine.CodeConflict, "the code %q is taken", after.Code)
+	}
+	before := l.State()
+	after.Version++
+	after.UpdatedAt = by.At
+	*l = after
+	return after, s.log(&after, before, action, by), nil
+}
+
+func noLink(id engine.LinkID) error {
+	return engine.Errorf(engine.CodeNotFound, "there is no link %d", id)
+}
+
+func (s *fakeStore) Link(_ context.Context, id engine.LinkID) (engine.Link, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return engine.Link{}, s.err
+	}
+	if l := s.find(id); l != nil {
+		return *l, nil
+	}
+	return engine.Link{}, noLink(id)
+}
+
+func (s *fakeStore) ListLinks(_ context.Context, q engine.LinkQuery) (engine.LinkPage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return engine.LinkPage{}, s.err
+	}
+	compare := func(a, b engine.Link) int {
+		switch q.Sort {
+		case engine.SortOldest:
+			return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+		case engine.SortCode:
+			return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.ID, b.ID))
+		case engine.SortUpdated:
+			return cmp.Or(b.UpdatedAt.Compare(a.UpdatedAt), cmp.Compare(b.ID, a.ID))
+		}
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
+	}
+	all := slices.Clone(s.links)
+	slices.SortFunc(all, compare)
+	var p engine.LinkPage
+	for _, l := range all {
+		if q.Code != "" && l.Code != q.Code || q.Active != nil && l.Active != *q.Active || !strings.Contains(l.Target+l.Title, q.Search) {
+			continue
+		}
+		p.Total++
+		if q.After != nil && compare(l, engine.Link{ID: q.After.ID, Code: q.After.Code, CreatedAt: q.After.Time, UpdatedAt: q.After.Time}) <= 0 {
+			continue
+		}
+		if len(p.Links) == q.Limit {
+			p.More = true
+			continue
+		}
+		p.Links = append(p.Links, l)
+	}
+	return p, nil
+}
+
+func (s *fakeStore) LinkAudit(_ context.Context, id engine.LinkID, after engine.AuditID, limit int) ([]engine.AuditEvent, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	if s.find(id) == nil {
+		return nil, noLink(id)
+	}
+	var events []engine.AuditEvent
+	for _, e := range s.audit {
+		if e.Link == id && e.ID > after && len(events) < limit {
+			events = append(events, e)
+		}
+	}
+	return events, nil
+}
+
+func (s *fakeStore) ImportLinks(_ context.Context, links []engine.Link, conflict engine.OnConflict, by engine.Author) ([]engine.ImportResult, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	results := make([]engine.ImportResult, len(links))
+	refused := false
+	for i, l := range links {
+		if o := s.byCode(l.Code); o != nil && conflict == engine.ConflictError && !o.Same(&l) {
+			results[i].Outcome, refused = engine.ImportConflict, true
+		}
+	}
+	if refused {
+		return results, nil
+	}
+	for i, l := range links {
+		o := s.byCode(l.Code)
+		switch {
+		case s.taken > 0:
+			s.taken--
+			results[i].Outcome = engine.ImportSkipped
+		case o == nil:
+			made, change := s.insert(l, engine.ActionImported, by)
+			results[i] = engine.ImportResult{Outcome: engine.ImportCreated, ID: made.ID, Change: change}
+		case o.Same(&l):
+			results[i] = engine.ImportResult{Outcome: engine.ImportUnchanged, ID: o.ID}
+		case conflict == engine.ConflictOverwrite:
+			o.Target = l.Target
+			o.Version++
+			results[i] = engine.ImportResult{Outcome: engine.ImportUpdated, ID: o.ID, Change: s.log(o, nil, engine.ActionImported, by)}
+		default:
+			results[i] = engine.ImportResult{Outcome: engine.ImportSkipped, ID: o.ID}
+		}
+	}
+	return results, nil
+}
+
+func (s *fakeStore) ChangesSince(context.Context, engine.AuditID, int) ([]engine.Change, error) {
+	return nil, s.err
+}
+func (s *fakeStore) LastChange(context.Context) (engine.AuditID, error) { return 0, s.err }
+
+func (s *fakeStore) CreateKey(_ context.Context, k engine.APIKey) (engine.APIKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return engine.APIKey{}, s.err
+	}
+	k.ID = engine.KeyID(len(s.keys) + 1)
+	s.keys = append(s.keys, k)
+	return k, nil
+}
+
+func (s *fakeStore) KeyByHash(_ context.Context, hash [32]byte) (engine.APIKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lookups++
+	if s.err != nil {
+		return engine.APIKey{}, s.err
+	}
+	for _, k := range s.keys {
+		if k.Matches(hash) {
+			return k, nil
+		}
+	}
+	return engine.APIKey{}, engine.Errorf(engine.CodeNotFound, "no such key")
+}
+
+func (s *fakeStore) ListKeys(context.Context) ([]engine.APIKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.keys), s.err
+}
+
+func (s *fakeStore) RevokeKey(_ context.Context, id engine.KeyID, at time.Time) (engine.APIKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return engine.APIKey{}, s.err
+	}
+	if id > engine.KeyID(len(s.keys)) {
+		return engine.APIKey{}, engine.Errorf(engine.CodeNotFound, "there is no key %d", id)
+	}
+	s.keys[id-1].RevokedAt = at
+	return s.keys[id-1], nil
+}
+
+func (s *fakeStore) TouchKey(_ context.Context, id engine.KeyID, _ time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.touched = append(s.touched, id)
+	return s.err
+}
+
+func (s *fakeStore) Clicks(_ context.Context, q engine.ClickQuery) ([]engine.StoredClick, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	if q.Link != 0 && s.find(q.Link) == nil {
+		return nil, noLink(q.Link)
+	}
+	var found []engine.StoredClick
+	for _, c := range s.clicks {
+		in := (q.From.IsZero() || !c.Time().Before(q.From)) && (q.To.IsZero() || c.Time().Before(q.To))
+		if c.ID > q.After && (q.Link == 0 || c.Link == q.Link) && in && len(found) < q.Limit {
+			found = append(found, c)
+		}
+	}
+	return found, nil
+}
+
+func (s *fakeStore) Stats(_ context.Context, q engine.StatsQuery) (engine.Stats, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats = q
+	if s.err != nil {
+		return engine.Stats{}, s.err
+	}
+	if s.find(q.Link) == nil {
+		return engine.Stats{}, noLink(q.Link)
+	}
+	return engine.Stats{
+		Clicks: 3, Visits: 2, Series: []engine.StatsPoint{{Start: time.Unix(3600, 0), Clicks: 3}},
+		Referrers: []engine.StatsValue{{Value: "news.example", Clicks: 2}, {Value: "", Clicks: 1}},
+	}, nil
+}
+
+// fakeAnnouncer remembers what was announced.
+type fakeAnnouncer struct {
+	mu      sync.Mutex
+	changes []engine.Change
+}
+
+func (f *fakeAnnouncer) Announce(_ context.Context, _ engine.Link, c engine.Change) engine.Propagation {
+	return f.AnnounceMany(context.Background(), []engine.Change{c})
+}
+
+func (f *fakeAnnouncer) AnnounceMany(_ context.Context, changes []engine.Change) engine.Propagation {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range changes {
+		if c.ID != 0 {
+			f.changes = append(f.changes, c)
+		}
+	}
+	return engine.Propagation{Applied: 2, Live: 3}
+}
+
+type fixture struct {
+	*API
+	store   *fakeStore
+	bus     *fakeAnnouncer
+	secrets map[engine.Scope]string
+	clock   time.Time
+}
+
+// newFixture makes an API with one key a scope; change may alter its config.
+func newFixture(t testing.TB, change func(*Config)) *fixture {
+	t.Helper()
+	f := &fixture{
+		store: &fakeStore{idem: map[string]idemEntry{}}, bus: &fakeAnnouncer{}, secrets: map[engine.Scope]string{},
+		clock: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+	}
+	for i, scope := range engine.Scopes() {
+		key, secret, err := engine.NewAPIKey(string(scope), []engine.Scope{scope}, f.clock, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key.ID = engine.KeyID(i + 1)
+		f.store.keys = append(f.store.keys, key)
+		f.secrets[scope] = secret
+	}
+	cfg := Config{Links: f.store, Keys: f.store, Clicks: f.store, Announcer: f.bus, BaseURL: "https://sho.rt", Node: "node", Now: func() time.Time { return f.clock }}
+	if change != nil {
+		change(&cfg)
+	}
+	a, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.API = a
+	t.Cleanup(a.Close)
+	return f
+}
+
+// answer is a response as a client sees it.
+type answer struct {
+	status int
+	header *fasthttp.ResponseHeader
+	body   string
+}
+
+func (a answer) get(name string) string { return string(a.header.Peek(name)) }
+
+// fields are the names in a problem's errors.
+func (a answer) fields(t testing.TB) []string {
+	t.Helper()
+	var p struct {
+		Errors []struct {
+			Field, Detail string
+		} `json:"errors"`
+	}
+	if err := json.Unmarshal([]byte(a.body), &p, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatalf("body %q: %v", a.body, err)
+	}
+	names := []string{}
+	for _, e := range p.Errors {
+		names = append(names, e.Field)
+	}
+	return names
+}
+
+func (a answer) into(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), v); err != nil {
+		t.Fatalf("body %q: %v", a.body, err)
+	}
+}
+
+// raw runs one request through the handler.
+func (f *fixture) raw(t testing.TB, request string) answer {
+	t.Helper()
+	ctx := &fasthttp.RequestCtx{}
+	ctx.Init(&fasthttp.Request{}, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:1234")), nil)
+	ctx.Request.Header.DisableNormalizing()
+	ctx.Response.Header.DisableNormalizing()
+	if err := ctx.Request.Read(bufio.NewReaderSize(strings.NewReader(request), 8<<10)); err != nil {
+		t.Fatalf("Read(%.200q): %v", request, err)
+	}
+	f.Handle(ctx)
+	return answer{ctx.Response.StatusCode(), &ctx.Response.Header, string(ctx.Response.Body())}
+}
+
+// ask makes a request with the admin key. headers are lines.
+func (f *fixture) ask(t testing.TB, method, path, body string, headers ...string) answer {
+	t.Helper()
+	return f.as(t, engine.ScopeAdmin, method, path, body, headers...)
+}
+
+func (f *fixture) as(t testing.TB, scope engine.Scope, method, path, body string, headers ...string) answer {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString(method + " " + path + " HTTP/1.1\r\nHost: sho.rt\r\nAuthorization: Bearer " + f.secrets[scope] + "\r\n")
+	for _, h := range headers {
+		b.WriteString(h + "\r\n")
+	}
+	if body != "" {
+		b.WriteString("Content-Length: " + itoa(len(body)) + "\r\n")
+	}
+	return f.raw(t, b.String()+"\r\n"+body)
+}
+
+func itoa(n int) string {
+	b, _ := json.Marshal(n)
+	return string(b)
+}
