@@ -33,17 +33,17 @@ func linkRules() []rule {
 				t.Errorf("CreateLink: change = %+v, want %+v", change, wantChange)
 			}
 		}},
-		{"unset fields stay unset, and the first moment of 1970 is not unset", func(t *testing.T, s engine.Store) {
+		{"unset fields stay unset, and the second moment of 1970 is not unset", func(t *testing.T, s engine.Store) {
 			l := link("plain")
 			l.Title, l.Active = "", false
 			wantStored(t, s, create(t, s, l))
 			l = link("old")
-			l.ValidSince = time.Unix(0, 0).UTC()
-			if got := create(t, s, l); got.ValidSince.IsZero() {
-				t.Error("CreateLink: valid_since = unset, want 1970-01-01")
-			} else {
-				wantStored(t, s, got)
-			}
+			l.ValidSince = time.UnixMicro(1).UTC()
+			wantStored(t, s, create(t, s, l))
+			l = link("older")
+			l.ValidSince = time.UnixMicro(0).UTC() // what the stores and the published tables call unset
+			_, _, err := s.CreateLink(t.Context(), l, author(0), nil)
+			wantCode(t, "CreateLink valid since the first moment of 1970", err, engine.CodeInvalid)
 		}},
 		{"codes differ by case", func(t *testing.T, s engine.Store) {
 			lower, upper := create(t, s, link("case")), create(t, s, link("CASE"))
