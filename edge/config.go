@@ -88,8 +88,11 @@ func (c *Config) Validate() error {
 		field string
 		value time.Duration
 	}{
-		{"ReadTimeout", c.ReadTimeout}, {"WriteTimeout", c.WriteTimeout}, {"IdleTimeout", c.IdleTimeout},
-		{"DrainDelay", c.DrainDelay}, {"DrainTimeout", c.DrainTimeout},
+		{"ReadTimeout", c.ReadTimeout},
+		{"WriteTimeout", c.WriteTimeout},
+		{"IdleTimeout", c.IdleTimeout},
+		{"DrainDelay", c.DrainDelay},
+		{"DrainTimeout", c.DrainTimeout},
 	} {
 		if d.value < 0 {
 			return fmt.Errorf("edge config: %s is %v; 0 and above are accepted", d.field, d.value)

@@ -30,6 +30,7 @@ func (l *scriptedListener) Accept() (net.Conn, error) {
 	c, _ := net.Pipe()
 	return c, nil
 }
+
 func (l *scriptedListener) Close() error {
 	select {
 	case <-l.closed:

@@ -115,7 +115,7 @@ func TestClickStream(t *testing.T) {
 	if got := f.raw(t, streamRequest(f, "/clicks?limit=0")); got.status != 422 {
 		t.Errorf("limit=0 = %d, want 422", got.status)
 	}
-	f.store.err = errAway
+	f.store.fail(errAway)
 	f.clock = f.clock.Add(time.Second) // within the key's time in memory
 	if got := f.raw(t, streamRequest(f, "/clicks")); got.status != 503 {
 		t.Errorf("a stream from a store that is away = %d, want 503", got.status)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,10 +66,10 @@ func TestNotReadyWhileDraining(t *testing.T) {
 
 func TestHealthOfASilentPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked := 0
+		var asked atomic.Int32
 		goOn := make(chan struct{})
 		silent := engine.HealthCheck{Name: "store", Critical: true, Check: func(context.Context) engine.Health {
-			asked++
+			asked.Add(1)
 			<-goOn
 			return engine.Health{Status: engine.HealthPass}
 		}}
@@ -80,13 +81,13 @@ func TestHealthOfASilentPart(t *testing.T) {
 		}
 		time.Sleep(healthTTL) //nolint:forbidigo // the bubble's clock
 		h.ask()
-		if asked != 1 {
-			t.Errorf("the silent part was asked %d times, want once while it does not answer", asked)
+		if n := asked.Load(); n != 1 {
+			t.Errorf("the silent part was asked %d times, want once while it does not answer", n)
 		}
 		close(goOn)
 		synctest.Wait()
 		time.Sleep(healthTTL) //nolint:forbidigo // the bubble's clock
-		if results := h.ask(); results[0].Status != engine.HealthPass || asked != 2 {
+		if results := h.ask(); results[0].Status != engine.HealthPass || asked.Load() != 2 {
 			t.Errorf("ask = %+v, want a pass once it answers again", results)
 		}
 	})
@@ -121,7 +122,7 @@ func TestMetrics(t *testing.T) {
 func TestStoreAway(t *testing.T) {
 	f := newFixture(t, nil)
 	f.ask(t, "POST", "/shorten", `{"url":"https://example.com","code":"abc"}`) // and the key is in memory
-	f.store.err = errAway
+	f.store.fail(errAway)
 	body := map[string]string{"/shorten": `{"url":"https://example.com"}`, "/keys": `{"name":"n","scopes":["admin"]}`, "/urls/{id}": `{"url":"https://example.com"}`}
 	for _, rt := range f.routes() {
 		if rt.open {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/carom-dev/carom/engine"
 )
@@ -91,10 +92,9 @@ func TestAudit(t *testing.T) {
 }
 
 func TestCursorsAreOfOneList(t *testing.T) {
-	at := engine.LinkCursor{Sort: engine.SortNewest, ID: 1}
-	at.Time = at.Time.AddDate(2000, 0, 0)
+	at := time.Date(2030, 1, 2, 3, 4, 5, 6000, time.UTC)
 	for _, sort := range sorts() {
-		c := engine.LinkCursor{Sort: sort, ID: 1 << 40, Time: at.Time, Code: "abc"}
+		c := engine.LinkCursor{Sort: sort, ID: 1 << 40, Time: at, Code: "abc"}
 		got, ok := parseLinkCursor(linkCursor(c), sort)
 		if !ok || got.ID != c.ID || (sort == engine.SortCode) != (got.Code == "abc") || (sort == engine.SortCode) == got.Time.Equal(c.Time) {
 			t.Errorf("cursor of %s comes back as %+v, %v", sort, got, ok)
