@@ -11,6 +11,9 @@ import (
 
 	"github.com/carom-dev/carom/actors"
 	"github.com/carom-dev/carom/edge"
+	"github.com/carom-dev/carom/edge/api"
+	"github.com/carom-dev/carom/edge/wire"
+	"github.com/carom-dev/carom/engine"
 	"github.com/carom-dev/carom/persistence/journal"
 )
 
@@ -76,8 +79,27 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	stops.add("store the clicks of the journal", acting.Stop)
 	acting.Start(ctx)
 
-	server, err := edge.New(edge.Config{
-		Resolver: acting, Clicks: clicks, Visitors: acting, Logger: log,
+	ids, err := wire.NewRequestIDs()
+	if err != nil {
+		return err
+	}
+	var server *edge.Server
+	figures := &gauges{actors: acting.Stats, journal: clicks.Stats, edge: func() edge.Stats { return server.Stats() }}
+	checks := append(acting.HealthChecks(),
+		engine.HealthCheck{Name: "journal", Check: clicks.Health},
+		engine.HealthCheck{Name: "store", Check: storeHealth(store)},
+	)
+	management, err := api.New(api.Config{
+		Links: store, Keys: store, Clicks: store, Announcer: acting,
+		Checks: checks, Ready: func() bool { return server.Ready() }, Metrics: figures.write,
+		Node: clicks.Node(), BaseURL: s.BaseURL, Targets: s.policy(),
+		Rate: s.RateLimitAPI.Rate, WriteRate: s.RateLimitWrites.Rate, TrustedProxies: s.TrustedProxies.List, IDs: ids, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	server, err = edge.New(edge.Config{
+		Resolver: acting, Clicks: clicks, Visitors: acting, API: management, IDs: ids, Logger: log,
 		Shards: int(s.Shards), HomeURL: s.HomeURL, TrustedProxies: s.TrustedProxies.List, ProxyProtocol: s.ProxyProtocol,
 		RefuseUnrecorded: s.JournalFull == "refuse", UnknownRate: s.RateLimitUnknown.Rate, RedirectRate: s.RateLimitRedirects.Rate,
 		Listeners: int(s.Listeners), Concurrency: int(s.ConnectionsMax), DrainDelay: time.Duration(s.DrainDelay),
@@ -107,6 +129,16 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	case err := <-served:
 		served <- nil
 		return fmt.Errorf("serve: %w", err)
+	}
+}
+
+// storeHealth asks the store. It is not critical: links that are in memory are served without it.
+func storeHealth(store engine.Store) func(context.Context) engine.Health {
+	return func(ctx context.Context) engine.Health {
+		if err := store.Ping(ctx); err != nil {
+			return engine.Health{Status: engine.HealthFail, Reason: err.Error()}
+		}
+		return engine.Health{Status: engine.HealthPass}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/carom-dev/carom/cmd/carom/internal/setting"
 	"github.com/carom-dev/carom/engine"
 )
 
@@ -303,9 +304,9 @@ func TestAdminKeyOfTheSettings(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, given := range []string{"", testKey} {
-		if _, err := ensureAdminKey(t.Context(), s, "", quiet); err == nil {
-			t.Errorf("ensureAdminKey(%q) on a closed store = nil", given)
+	for _, given := range []setting.Secret{"", testKey} {
+		if _, err := ensureAdminKey(t.Context(), s, given, quiet); err == nil {
+			t.Errorf("ensureAdminKey(%s) on a closed store = nil", given)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 type LinkJSON struct {
 	Code           string     `json:"code"`
 	URL            string     `json:"url"`
-	Title          string     `json:"title"`
+	Title          *string    `json:"title"`
 	RedirectStatus *int       `json:"redirect_status"`
 	ValidSince     *time.Time `json:"valid_since"`
 	ValidUntil     *time.Time `json:"valid_until"`
@@ -39,7 +39,7 @@ type LinkJSON struct {
 // JSONOf is l as JSON, with only the fields that a client may set.
 func JSONOf(l *engine.Link) LinkJSON {
 	j := LinkJSON{
-		Code: l.Code, URL: l.Target, Title: l.Title, RedirectStatus: &l.RedirectStatus, Active: &l.Active, ForwardQuery: l.ForwardQuery,
+		Code: l.Code, URL: l.Target, Title: orNull(l.Title), RedirectStatus: &l.RedirectStatus, Active: &l.Active, ForwardQuery: l.ForwardQuery,
 	}
 	if !l.ValidSince.IsZero() {
 		j.ValidSince = &l.ValidSince
@@ -57,8 +57,11 @@ func JSONOf(l *engine.Link) LinkJSON {
 func (j *LinkJSON) Link() engine.Link {
 	l := newLink()
 	l.Domain = engine.DefaultDomain
-	l.Code, l.Target, l.Title, l.ForwardQuery = j.Code, j.URL, j.Title, j.ForwardQuery
+	l.Code, l.Target, l.ForwardQuery = j.Code, j.URL, j.ForwardQuery
 	l.ID, l.Clicks, l.Version, l.CreatedAt, l.UpdatedAt = j.ID, j.Clicks, j.Version, j.CreatedAt, j.UpdatedAt
+	if j.Title != nil {
+		l.Title = *j.Title
+	}
 	if j.RedirectStatus != nil {
 		l.RedirectStatus = *j.RedirectStatus
 	}

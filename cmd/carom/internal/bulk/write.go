@@ -49,10 +49,10 @@ type ClickJSON struct {
 	Status    uint16         `json:"status"`
 	Method    string         `json:"method"`
 	Prefetch  bool           `json:"prefetch"`
-	Referrer  string         `json:"referrer"`
-	UserAgent string         `json:"user_agent"`
-	Language  string         `json:"language"`
-	IP        string         `json:"ip"`      // the client's network: the rest is never stored
+	Referrer  *string        `json:"referrer"`
+	UserAgent *string        `json:"user_agent"`
+	Language  *string        `json:"language"`
+	IP        *string        `json:"ip"`      // the client's network: the rest is never stored
 	Visitor   string         `json:"visitor"` // 16 hex digits; comparable within a UTC day
 }
 
@@ -64,7 +64,7 @@ func ClickOf(c *engine.StoredClick) ClickJSON {
 	}
 	return ClickJSON{
 		ID: c.ID, LinkID: c.Link, Code: c.Code, At: c.Time(), Status: c.Status, Method: method, Prefetch: c.Flags&engine.ClickPrefetch != 0,
-		Referrer: string(c.Referrer), UserAgent: string(c.UserAgent), Language: string(c.Language), IP: c.Address.String(),
+		Referrer: orNull(string(c.Referrer)), UserAgent: orNull(string(c.UserAgent)), Language: orNull(string(c.Language)), IP: orNull(c.Address.String()),
 		Visitor: fmt.Sprintf("%016x", c.Visitor),
 	}
 }
@@ -75,7 +75,7 @@ func NewClickWriter(w io.Writer, format Format) Writer[ClickJSON] {
 		header := []string{"id", "link_id", "code", "at", "status", "method", "prefetch", "referrer", "user_agent", "language", "ip", "visitor"}
 		return newCSVWriter(w, header, func(c *ClickJSON, row []string) []string {
 			return append(row, strconv.FormatInt(int64(c.ID), 10), strconv.FormatInt(int64(c.LinkID), 10), c.Code, timeText(c.At),
-				strconv.Itoa(int(c.Status)), c.Method, strconv.FormatBool(c.Prefetch), c.Referrer, c.UserAgent, c.Language, c.IP, c.Visitor)
+				strconv.Itoa(int(c.Status)), c.Method, strconv.FormatBool(c.Prefetch), orEmpty(c.Referrer), orEmpty(c.UserAgent), orEmpty(c.Language), orEmpty(c.IP), c.Visitor)
 		})
 	}
 	return newJSONWriter(w, func(c *ClickJSON) any { return c })
@@ -137,6 +137,21 @@ func (w *jsonWriter[T]) Write(record *T) error {
 }
 
 func (w *jsonWriter[T]) Flush() error { return w.out.Flush() }
+
+// orNull is a text as the API has it: null where there is none.
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
 
 func timeText(t time.Time) string {
 	if t.IsZero() {

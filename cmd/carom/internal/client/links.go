@@ -125,6 +125,8 @@ func (l *importLine) result() (ImportResult, error) {
 	outcome, known := map[string]engine.ImportOutcome{
 		"created": engine.ImportCreated, "updated": engine.ImportUpdated, "unchanged": engine.ImportUnchanged,
 		"skipped": engine.ImportSkipped, "conflict": engine.ImportConflict,
+		// Beside a conflict that was to be an error, which is what counts then.
+		"not_stored": engine.ImportSkipped,
 	}[l.Outcome]
 	if known {
 		return ImportResult{Outcome: outcome}, nil
