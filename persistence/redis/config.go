@@ -111,6 +111,9 @@ func parseURL(text string) (opt redis.Options, addrs []string, err error) {
 		}
 		addrs = append(addrs, o.Addr)
 	}
+	if len(addrs) > 1 && opt.TLSConfig != nil {
+		opt.TLSConfig.ServerName = "" // each is checked by the name it is called by, not by the first one's
+	}
 	return opt, addrs, nil
 }
 
