@@ -25,9 +25,7 @@ func (t *terminal) showBanner(s *Settings, address, secret string) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nCarom serves at  %s\nIts data is in   %s\n", url, dir)
-	if secret != "" {
-		fmt.Fprintf(&b, "The admin key is %s\n                 (shown only now; `carom keys create` makes more)\n", secret)
-	}
+	b.WriteString(keyLines(secret))
 	fmt.Fprintf(&b, `
 Make a link, and follow it:
 
@@ -36,4 +34,14 @@ Make a link, and follow it:
 
 `, url, cmp.Or(secret, "YOUR_KEY"), url)
 	fmt.Fprint(t.out, b.String())
+}
+
+// showKey tells a key that was made apart from the banner, as the database had to be there first.
+func (t *terminal) showKey(secret string) { fmt.Fprint(t.out, keyLines(secret)) }
+
+func keyLines(secret string) string {
+	if secret == "" {
+		return ""
+	}
+	return fmt.Sprintf("The admin key is %s\n                 (shown only now; `carom keys create` makes more)\n", secret)
 }

@@ -88,7 +88,7 @@ func (c *exportLinksCommand) eachLink(ctx context.Context, visit func(*engine.Li
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer closeRead(store)
 	query := engine.LinkQuery{Domain: engine.DefaultDomain, Sort: engine.SortOldest, Limit: linkPage}
 	for {
 		page, err := store.ListLinks(ctx, query)
@@ -143,7 +143,7 @@ func (c *exportClicksCommand) eachClick(ctx context.Context, from, to time.Time,
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer closeRead(store)
 	query := engine.ClickQuery{From: from, To: to, Limit: clickPage}
 	for {
 		clicks, err := store.Clicks(ctx, query)
@@ -161,6 +161,9 @@ func (c *exportClicksCommand) eachClick(ctx context.Context, from, to time.Time,
 		}
 	}
 }
+
+// closeRead closes a store that was only read, so that an error loses nothing.
+func closeRead(store engine.Store) { _ = store.Close() }
 
 // timeFlag is a moment: a UTC day or an RFC 3339 time.
 type timeFlag time.Time

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"runtime/trace"
 	"time"
 
 	"github.com/grafana/pyroscope-go"
@@ -43,4 +45,25 @@ func (p *profiler) stop(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// The flight recorder's window: enough for a stall that somebody has just noticed, and no more memory than this.
+const (
+	flightAge   = 10 * time.Second
+	flightBytes = 8 << 20
+)
+
+// flightPath is where the admin listener gives the trace out.
+const flightPath = "/debug/flight"
+
+// startFlight starts the flight recorder and returns what writes its trace.
+func startFlight() (*trace.FlightRecorder, func(io.Writer) error, error) {
+	recorder := trace.NewFlightRecorder(trace.FlightRecorderConfig{MinAge: flightAge, MaxBytes: flightBytes})
+	if err := recorder.Start(); err != nil {
+		return nil, nil, fmt.Errorf("start the flight recorder: %w", err)
+	}
+	return recorder, func(w io.Writer) error {
+		_, err := recorder.WriteTo(w)
+		return err
+	}, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -31,14 +30,6 @@ func TestHealth(t *testing.T) {
 	r.stop()
 	refuse(t, invocation{}.run(t, "health", "--server=http://"+r.addr), exitFail, r.addr)
 	refuse(t, invocation{}.run(t, "health", "--server="+r.addr), exitUsage, r.addr)
-}
-
-func TestMetricsAreServed(t *testing.T) {
-	r, _ := remote(t, t.TempDir())
-	get(t, "http://"+r.addr+"/nothing")
-	if status, _ := get(t, "http://"+r.addr+"/metrics"); status != http.StatusOK {
-		t.Errorf("GET /metrics = %d", status)
-	}
 }
 
 func TestKeysOfARunningCarom(t *testing.T) {

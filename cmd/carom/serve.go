@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"runtime/debug"
 	"time"
 
 	"github.com/carom-dev/carom/actors"
+	"github.com/carom-dev/carom/cmd/carom/internal/setting"
 	"github.com/carom-dev/carom/edge"
 	"github.com/carom-dev/carom/edge/api"
 	"github.com/carom-dev/carom/edge/wire"
 	"github.com/carom-dev/carom/engine"
 	"github.com/carom-dev/carom/persistence/journal"
+	"github.com/carom-dev/carom/persistence/redis"
 )
 
 // serveCommand runs the server.
@@ -42,15 +46,17 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		log.Info("sending profiles", "server", s.PyroscopeServerAddress)
 	}
 
-	store, err := openStore(ctx, &s.StoreSettings, log)
+	store, keeper, err := openStore(ctx, &s.StoreSettings, log)
 	if err != nil {
 		return err
 	}
 	stops.add("close the store", func(context.Context) error { return store.Close() })
 
-	secret, err := ensureAdminKey(ctx, store, s.AdminKey, log)
-	if err != nil {
-		return err
+	var secret string
+	if keeper == nil {
+		if secret, err = ensureAdminKey(ctx, store, s.AdminKey, log); err != nil {
+			return err
+		}
 	}
 
 	sync, err := journal.ParseSync(s.JournalSync)
@@ -67,17 +73,28 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	log.Info("journal open", "node", clicks.Node(), "promise", clicks.Promise())
 
 	refused := &refusedClicks{path: filepath.Join(s.DataDir, refusedFile)}
-	acting, err := actors.New(actors.Config{
+	settings := actors.Config{
 		Links: store, Clicks: store, Journal: clicks, SetAside: refused.keep,
 		Shards: int(s.Shards), CacheBytes: int64(s.CacheBytes), CacheTTL: time.Duration(s.CacheTTL),
 		LookupsMax: int(s.LookupsMax), LookupTimeout: time.Duration(s.LookupTimeout), LoadTimeout: max(2*time.Second, time.Duration(s.LookupTimeout)),
 		BatchMax: int(s.ClickBatchMax), BatchInterval: time.Duration(s.ClickInterval), Logger: log,
-	})
+	}
+	if keeper != nil {
+		settings.Changes = store
+	}
+	if s.RedisURL != "" {
+		bus, err := redis.Open(s.redis(log))
+		if err != nil {
+			return fmt.Errorf("open the bus: %w", err)
+		}
+		stops.add("close the bus", func(context.Context) error { return bus.Close() })
+		settings.Bus = bus
+	}
+	acting, err := actors.New(settings)
 	if err != nil {
 		return err
 	}
 	stops.add("store the clicks of the journal", acting.Stop)
-	acting.Start(ctx)
 
 	ids, err := wire.NewRequestIDs()
 	if err != nil {
@@ -89,11 +106,15 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		engine.HealthCheck{Name: "journal", Check: clicks.Health},
 		engine.HealthCheck{Name: "store", Check: storeHealth(store)},
 	)
+	if settings.Bus != nil {
+		checks = append(checks, engine.HealthCheck{Name: "bus", Check: settings.Bus.Health})
+	}
 	management, err := api.New(api.Config{
 		Links: store, Keys: store, Clicks: store, Announcer: acting,
 		Checks: checks, Ready: func() bool { return server.Ready() }, Metrics: figures.write,
 		Node: clicks.Node(), BaseURL: s.BaseURL, Targets: s.policy(),
 		Rate: s.RateLimitAPI.Rate, WriteRate: s.RateLimitWrites.Rate, TrustedProxies: s.TrustedProxies.List, IDs: ids, Logger: log,
+		Share: acting.RateShare,
 	})
 	if err != nil {
 		return err
@@ -103,13 +124,31 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		Shards: int(s.Shards), HomeURL: s.HomeURL, TrustedProxies: s.TrustedProxies.List, ProxyProtocol: s.ProxyProtocol,
 		RefuseUnrecorded: s.JournalFull == "refuse", UnknownRate: s.RateLimitUnknown.Rate, RedirectRate: s.RateLimitRedirects.Rate,
 		Listeners: int(s.Listeners), Concurrency: int(s.ConnectionsMax), DrainDelay: time.Duration(s.DrainDelay),
+		Share: acting.RateShare,
 	})
 	if err != nil {
 		return err
 	}
+	if err := startAdmin(ctx, s, management, stops, log); err != nil {
+		return err
+	}
+	stops.add("end the API", func(context.Context) error { management.Close(); return nil })
+	limiters := server.Limiters()
+	maps.Copy(limiters, management.Limiters())
+	acting.ExchangeRates(limiters)
+	acting.Start(ctx)
+	if keeper != nil {
+		keeper.start(ctx, func(ctx context.Context) error {
+			secret, err := ensureAdminKey(ctx, store, s.AdminKey, log)
+			t.showKey(secret)
+			return err
+		})
+		stops.add("leave the database alone", keeper.stop)
+	}
+
 	listeners, err := server.Listen(ctx, string(s.Listen))
 	if err != nil {
-		return err
+		return fmt.Errorf("--listen: %w", err)
 	}
 	address := listeners[0].Addr().String()
 	t.showBanner(s, address, secret)
@@ -130,6 +169,37 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		served <- nil
 		return fmt.Errorf("serve: %w", err)
 	}
+}
+
+// startAdmin serves metrics, health and profiles on the admin listener, unless it is off.
+func startAdmin(ctx context.Context, s *Settings, management *api.API, stops *stopList, log *slog.Logger) error {
+	if s.AdminListen == setting.Off {
+		return nil
+	}
+	dumps := map[string]func(io.Writer) error{}
+	if s.FlightRecorder {
+		recorder, dump, err := startFlight()
+		if err != nil {
+			return err
+		}
+		dumps[flightPath] = dump
+		stops.add("stop the flight recorder", func(context.Context) error {
+			recorder.Stop()
+			return nil
+		})
+	}
+	admin := edge.NewAdmin(edge.AdminConfig{API: management, Dumps: dumps, Logger: log})
+	ln, err := admin.Listen(ctx, string(s.AdminListen))
+	if err != nil {
+		return fmt.Errorf("--admin-listen: %w", err)
+	}
+	log.Info("admin listening", "addr", ln.Addr().String())
+	served := make(chan error, 1)
+	go func() { served <- admin.Serve(ln) }()
+	stops.add("close the admin listener", func(ctx context.Context) error {
+		return errors.Join(admin.Close(ctx, ln), <-served)
+	})
+	return nil
 }
 
 // storeHealth asks the store. It is not critical: links that are in memory are served without it.

@@ -71,6 +71,7 @@ func startHere(t *testing.T, dir string, environ []string, more ...string) *runn
 	}()
 	r := &running{}
 	lines := bufio.NewScanner(logs)
+	r.admin = r.logLine(t, lines, "admin listening")["addr"].(string)
 	r.addr = r.logLine(t, lines, "listening")["addr"].(string)
 	r.banner = out.String()
 	drained := make(chan struct{})
@@ -97,7 +98,7 @@ func startHere(t *testing.T, dir string, environ []string, more ...string) *runn
 // startProgram runs the real program.
 func startProgram(t *testing.T, dir string, environ []string, more ...string) (*running, *exec.Cmd) {
 	t.Helper()
-	cmd := exec.Command(program, serveArgs(dir, more...)...)
+	cmd := exec.CommandContext(context.Background(), program, serveArgs(dir, more...)...)
 	cmd.Env = append(os.Environ(), environ...)
 	logs, err := cmd.StderrPipe()
 	if err != nil {
@@ -137,8 +138,22 @@ func startProgram(t *testing.T, dir string, environ []string, more ...string) (*
 	return r, cmd
 }
 
-// get asks for a path without following it, with a connection of its own, and returns status and target.
+// get asks for a path without following it and returns status and target.
 func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	status, header, _ := ask(t, url)
+	return status, header.Get("Location")
+}
+
+// fetch asks for a path and returns status and body.
+func fetch(t *testing.T, url string) (int, string) {
+	t.Helper()
+	status, _, body := ask(t, url)
+	return status, body
+}
+
+// ask asks for a path on a connection of its own.
+func ask(t *testing.T, url string) (int, http.Header, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -150,10 +165,11 @@ func get(t *testing.T, url string) (int, string) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return res.StatusCode, res.Header.Get("Location")
+	return res.StatusCode, res.Header, string(body)
 }
 
 func TestTheFirstMinute(t *testing.T) {
@@ -184,6 +200,23 @@ func TestTheFirstMinute(t *testing.T) {
 	again := startHere(t, dir, nil)
 	if again.stop(); again.banner != "" {
 		t.Errorf("the second start shows %q", again.banner)
+	}
+}
+
+func TestTheAdminListener(t *testing.T) {
+	r := startHere(t, t.TempDir(), nil, "--flight-recorder")
+	get(t, "http://"+r.addr+"/nothing")
+	for path, want := range map[string]string{
+		"/metrics": "carom_edge_answers_total{outcome=\"not_found\"} 1\n", "/health": `"journal"`, "/health/ready": `"pass"`,
+		"/debug/pprof/goroutine?debug=1": "goroutine profile", flightPath: "go 1.", "/urls": "",
+	} {
+		status, body := fetch(t, "http://"+r.admin+path)
+		if wanted := map[bool]int{true: 200, false: 404}[want != ""]; status != wanted || !strings.Contains(body, want) {
+			t.Errorf("GET %s = %d %.200s, want %q", path, status, body, want)
+		}
+	}
+	if code := r.stop(); code != exitOK {
+		t.Errorf("exit %d, want 0: %s", code, r.rest)
 	}
 }
 

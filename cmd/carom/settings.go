@@ -1,16 +1,20 @@
 package main
 
 import (
+	"log/slog"
 	"math/bits"
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/carom-dev/carom/cmd/carom/internal/setting"
 	"github.com/carom-dev/carom/engine"
 	"github.com/carom-dev/carom/engine/table"
 	"github.com/carom-dev/carom/persistence/journal"
+	"github.com/carom-dev/carom/persistence/postgres"
+	"github.com/carom-dev/carom/persistence/redis"
 )
 
 // Settings is everything that an operator can set for a server. Its tags are the one source of the flags, their variables,
@@ -18,6 +22,7 @@ import (
 type Settings struct {
 	ListenSettings   `group:"Listening"`
 	StoreSettings    `group:"Storage"`
+	BusSettings      `group:"Instances"`
 	TargetSettings   `group:"Links"`
 	CacheSettings    `group:"Look-ups"`
 	JournalSettings  `group:"Clicks"`
@@ -42,7 +47,19 @@ type ListenSettings struct {
 type StoreSettings struct {
 	DataDir     string         `default:"./carom-data" help:"Directory of the embedded store and of the click journal."`
 	DatabaseURL setting.Secret `variable:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL instead of the embedded store."`
-	RedisURL    setting.Secret `variable:"REDIS_URL" placeholder:"URL" help:"Redis, through which instances tell each other of edits."`
+	// The rest is for PostgreSQL alone.
+	DatabasePool     setting.Count    `default:"10" help:"Connections to PostgreSQL for look-ups and edits, 1 to 1000; the writer has 2 more."`
+	DatabaseExecMode string           `default:"cache_statement" help:"How queries are sent: cache_statement, or cache_describe or exec behind PgBouncer's transaction mode."`
+	Migrate          bool             `default:"true" negatable:"" help:"Bring PostgreSQL's schema up to date at the start; the embedded store always is."`
+	ClickRetention   setting.Duration `default:"0s" help:"How long PostgreSQL keeps single clicks, 24h or more; 0s for ever. Totals and series stay."`
+}
+
+// BusSettings say how instances on one database hear of each other.
+type BusSettings struct {
+	RedisURL     setting.Secret `variable:"REDIS_URL" placeholder:"URL" help:"Redis, through which instances on one database tell each other of edits; several addresses with commas for a Cluster or Sentinels."`
+	RedisMaster  string         `placeholder:"NAME" help:"The master's name, when the addresses of --redis-url are Sentinels."`
+	RedisCluster bool           `help:"The one address of --redis-url is a Cluster's."`
+	RedisPrefix  string         `default:"carom" help:"Begins the name of each channel; deployments that share a Redis need one each."`
 }
 
 // TargetSettings say which targets links may have.
@@ -88,6 +105,7 @@ type ShutdownSettings struct {
 type LogSettings struct {
 	LogLevel               string `default:"info" help:"debug, info, warn or error."`
 	LogFormat              string `default:"auto" help:"json, text, or auto: text on a terminal."`
+	FlightRecorder         bool   `help:"Keep an execution trace of the last seconds, which GET /debug/flight on --admin-listen gives."`
 	PyroscopeServerAddress string `variable:"PYROSCOPE_SERVER_ADDRESS" placeholder:"URL" help:"Where profiles are sent; nowhere when unset."`
 }
 
@@ -105,6 +123,8 @@ func (s *Settings) Validate() error {
 	s.ListenSettings.check(&c)
 	s.TargetSettings.check(&c)
 	s.StoreSettings.check(&c)
+	s.BusSettings.check(&c)
+	c.That(s.RedisURL == "" || s.DatabaseURL != "", "redis-url", s.RedisURL, "nothing without --database-url: the embedded store has one instance")
 
 	shards := int(s.Shards)
 	c.That(bits.OnesCount(uint(shards)) == 1 && shards <= shardsMax, "shards", shards, "a power of two from 1 to 1024")
@@ -146,8 +166,34 @@ func (s *ListenSettings) check(c *setting.Checks) {
 
 func (s *StoreSettings) check(c *setting.Checks) {
 	c.That(s.DataDir != "", "data-dir", s.DataDir, "a directory")
-	c.That(s.DatabaseURL == "", "database-url", s.DatabaseURL, "nothing: this version keeps its data in --data-dir")
-	c.That(s.RedisURL == "", "redis-url", s.RedisURL, "nothing: this version runs alone")
+	c.That(s.DatabasePool >= 1 && s.DatabasePool <= 1000, "database-pool", s.DatabasePool, "1 to 1000")
+	c.That(slices.Contains([]string{"cache_statement", "cache_describe", "exec"}, s.DatabaseExecMode),
+		"database-exec-mode", s.DatabaseExecMode, "cache_statement, cache_describe or exec")
+	c.That(s.ClickRetention == 0 || s.ClickRetention.Within(24*time.Hour, 1<<62), "click-retention", s.ClickRetention, "24h or more, or 0s")
+	if s.DatabaseURL != "" {
+		database := s.postgres(nil)
+		c.That(database.Validate() == nil, "database-url", s.DatabaseURL, "a PostgreSQL URL such as postgres://user:password@host/database")
+	}
+}
+
+// postgres is the shared store's configuration.
+func (s *StoreSettings) postgres(log *slog.Logger) postgres.Config {
+	return postgres.Config{
+		URL: string(s.DatabaseURL), PoolMax: int(s.DatabasePool), ExecMode: s.DatabaseExecMode, SkipMigrate: !s.Migrate,
+		ClickRetention: time.Duration(s.ClickRetention), Logger: log,
+	}
+}
+
+func (s *BusSettings) check(c *setting.Checks) {
+	if s.RedisURL != "" {
+		bus := s.redis(nil)
+		c.That(bus.Validate() == nil, "redis-url", s.RedisURL, "redis://, rediss:// or unix:// URLs that fit --redis-master, --redis-cluster and --redis-prefix")
+	}
+}
+
+// redis is the bus's configuration.
+func (s *BusSettings) redis(log *slog.Logger) redis.Config {
+	return redis.Config{URL: string(s.RedisURL), Master: s.RedisMaster, Cluster: s.RedisCluster, ChannelPrefix: s.RedisPrefix, Logger: log}
 }
 
 func (s *TargetSettings) check(c *setting.Checks) {

@@ -55,6 +55,7 @@ func wrongSettings() map[string][]string {
 		"shutdown-timeout":         {"0s", "2h"},
 		"log-level":                {"loud", "INFO"},
 		"log-format":               {"xml"},
+		"flight-recorder":          {"often"},
 		"pyroscope-server-address": {"localhost:4040"},
 	}
 }

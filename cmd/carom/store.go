@@ -12,6 +12,7 @@ import (
 	"github.com/carom-dev/carom/cmd/carom/internal/client"
 	"github.com/carom-dev/carom/cmd/carom/internal/setting"
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/persistence/postgres"
 	"github.com/carom-dev/carom/persistence/sqlite"
 )
 
@@ -22,16 +23,25 @@ const (
 	refusedFile = "refused-clicks.ndjson"
 )
 
-// openStore opens the store that the settings name. It is the one place that knows which kinds of store there are.
-func openStore(ctx context.Context, s *StoreSettings, log *slog.Logger) (engine.Store, error) {
+// openStore opens the store that the settings name. It is the one place that knows which kinds of store there are. A shared
+// store is open before its database has answered; what prepares it is returned as keeper, nil for the embedded store, which
+// needs none.
+func openStore(ctx context.Context, s *StoreSettings, log *slog.Logger) (store engine.Store, keeper *databaseKeeper, err error) {
 	if err := s.validate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(s.DataDir, storeFile), Logger: log})
+	if s.DatabaseURL != "" {
+		shared, err := postgres.Open(ctx, s.postgres(log))
+		if err != nil {
+			return nil, nil, fmt.Errorf("open the database: %w", err)
+		}
+		return shared, &databaseKeeper{store: shared, log: log}, nil
+	}
+	embedded, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(s.DataDir, storeFile), Logger: log})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return store, nil
+	return embedded, nil, nil
 }
 
 // remoteSettings let a command work on a running Carom.
@@ -61,11 +71,17 @@ func openAtRest(ctx context.Context, s *StoreSettings, must bool) (engine.Store,
 	if _, err := os.Stat(path); must && s.DatabaseURL == "" && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w in %s; give its --data-dir, or --server for a running Carom", errNoStore, s.DataDir)
 	}
-	store, err := openStore(ctx, s, slog.New(slog.DiscardHandler))
+	store, keeper, err := openStore(ctx, s, slog.New(slog.DiscardHandler))
 	if errors.Is(err, sqlite.ErrLocked) {
 		return nil, fmt.Errorf("a running Carom holds the data in %s; ask it with --server URL --key KEY, or stop it first (%w)", s.DataDir, err)
 	}
-	return store, err
+	if err != nil || keeper == nil {
+		return store, err
+	}
+	if err := keeper.store.Prepare(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare the database: %w", err), store.Close())
+	}
+	return store, nil
 }
 
 // migrateCommand brings the store's schema up to date.
@@ -75,10 +91,15 @@ type migrateCommand struct {
 
 // Run opens the store, which is all that the embedded one needs.
 func (c *migrateCommand) Run(ctx context.Context, t *terminal) error {
+	c.Migrate = true
 	store, err := openAtRest(ctx, &c.StoreSettings, false)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "The embedded store in %s is up to date. It also migrates itself at each start.\n", c.DataDir)
+	if c.DatabaseURL != "" {
+		fmt.Fprintln(t.out, "The database's schema is up to date.")
+	} else {
+		fmt.Fprintf(t.out, "The embedded store in %s is up to date. It also migrates itself at each start.\n", c.DataDir)
+	}
 	return store.Close()
 }

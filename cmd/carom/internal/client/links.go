@@ -134,15 +134,20 @@ func (l *importLine) result() (ImportResult, error) {
 	if len(l.Error) == 0 || l.Error.Kind() == jsontext.KindNull {
 		return ImportResult{}, fmt.Errorf("the server answered line %d of an import with the outcome %q, which this version does not know", l.Line, l.Outcome)
 	}
+	return ImportResult{Refused: refusal(l.Error)}, nil
+}
+
+// refusal reads what the server says is wrong with a line: a problem, or a text.
+func refusal(text jsontext.Value) []Field {
 	var p Problem
-	var text string
+	var sentence string
 	switch {
-	case json.Unmarshal(l.Error, &text) == nil:
-		return ImportResult{Refused: []Field{{Detail: text}}}, nil
-	case json.Unmarshal(l.Error, &p) != nil:
-		return ImportResult{Refused: []Field{{Detail: "is refused: " + string(l.Error)}}}, nil
-	case len(p.Errors) > 0:
-		return ImportResult{Refused: p.Errors}, nil
+	case json.Unmarshal(text, &sentence) == nil:
+		return []Field{{Detail: sentence}}
+	case json.Unmarshal(text, &p) == nil && len(p.Errors) > 0:
+		return p.Errors
+	case p.Detail != "":
+		return []Field{{Detail: "is refused: " + p.Detail}}
 	}
-	return ImportResult{Refused: []Field{{Detail: "is refused: " + p.Detail}}}, nil
+	return []Field{{Detail: "is refused: " + string(text)}}
 }
