@@ -43,38 +43,30 @@ func (v *visit) kind() engine.Visit {
 	return engine.VisitCounted
 }
 
-// read takes what the redirect path needs out of the header lines, in one walk that leaves a line at its first byte if it can.
+// read takes what the redirect path needs out of the header, in one walk over the fields that the server has found already.
 func (v *visit) read(ctx *fasthttp.RequestCtx) {
-	for lines := wire.LinesOf(ctx); ; {
-		line, ok := lines.Next()
-		if !ok {
-			return
-		}
-		if len(line) == 0 {
-			continue
-		}
-		var value []byte
-		switch line[0] | 0x20 {
-		case 'r':
-			if value, ok = wire.Field(line, "referer"); ok {
+	for name, value := range ctx.Request.Header.All() {
+		switch len(name) {
+		case len("referer"): // and purpose
+			if wire.Is(name, "referer") {
 				v.referrer = value
+			} else if wire.Is(name, "purpose") {
+				v.prefetch = v.prefetch || wire.HasFoldPrefix(value, "prefetch")
 			}
-		case 'a':
-			if value, ok = wire.Field(line, "accept-language"); ok {
+		case len("accept-language"):
+			if wire.Is(name, "accept-language") {
 				v.language = value
 			}
-		case 's':
-			if value, ok = wire.Field(line, "sec-purpose"); ok {
+		case len("sec-purpose"):
+			if wire.Is(name, "sec-purpose") {
 				v.prefetch = v.prefetch || wire.HasFoldPrefix(value, "prefetch")
 			}
-		case 'p':
-			if value, ok = wire.Field(line, "purpose"); ok {
-				v.prefetch = v.prefetch || wire.HasFoldPrefix(value, "prefetch")
-			}
-		case 'x':
-			if value, ok = wire.Field(line, "x-request-id"); ok {
+		case len("x-request-id"):
+			if wire.Is(name, "x-request-id") {
 				v.requestID = value
-			} else if value, ok = wire.Field(line, "x-moz"); ok {
+			}
+		case len("x-moz"):
+			if wire.Is(name, "x-moz") {
 				v.prefetch = v.prefetch || wire.HasFoldPrefix(value, "prefetch")
 			}
 		}

@@ -51,10 +51,7 @@ func Is(name []byte, lower string) bool {
 		return false
 	}
 	for i, c := range name {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
+		if c != lower[i] && (c|0x20 != lower[i] || c < 'A' || c > 'Z') {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -61,6 +62,14 @@ func TestRequestIDs(t *testing.T) {
 		got := ids.Append(nil, ctx, []byte(refused))
 		if string(got) == refused || !ValidRequestID(got) || !bytes.HasPrefix(got, []byte(ids.prefix)) {
 			t.Errorf("Append(%q) = %q, want one of our own", refused, got)
+		}
+	}
+}
+
+func TestAppendNumber(t *testing.T) {
+	for _, n := range []uint64{0, 1, 31, 32, 33, 1023, 1024, 1 << 40, 1<<64 - 1} {
+		if got, err := strconv.ParseUint(string(appendNumber(nil, n)), 32, 64); err != nil || got != n {
+			t.Errorf("appendNumber(%d) reads back as %d, %v", n, got, err)
 		}
 	}
 }
