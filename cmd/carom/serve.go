@@ -136,7 +136,6 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	limiters := server.Limiters()
 	maps.Copy(limiters, management.Limiters())
 	acting.ExchangeRates(limiters)
-	acting.Start(ctx)
 	if keeper != nil {
 		keeper.start(ctx, func(ctx context.Context) error {
 			secret, err := ensureAdminKey(ctx, store, s.AdminKey, log)
@@ -145,6 +144,7 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		})
 		stops.add("leave the database alone", keeper.stop)
 	}
+	acting.Start(ctx)
 
 	listeners, err := server.Listen(ctx, string(s.Listen))
 	if err != nil {
