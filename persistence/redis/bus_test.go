@@ -40,7 +40,7 @@ func TestAllMessagesArriveAtAllNodesButAcks(t *testing.T) {
 	}
 	// b gets all of them in their order, a gets its own but the ack, then the closing heartbeat.
 	for _, want := range sent {
-		if got := b.next(want.Kind); !reflect.DeepEqual(got, want) {
+		if got := b.any(); !reflect.DeepEqual(got, want) {
 			t.Errorf("b heard %+v, want %+v", got, want)
 		}
 	}
@@ -49,7 +49,7 @@ func TestAllMessagesArriveAtAllNodesButAcks(t *testing.T) {
 	}
 	var heard []engine.BusMessage
 	for {
-		m := <-a.heard
+		m := a.any()
 		if m.From == "b" {
 			break
 		}
@@ -122,7 +122,7 @@ func TestUnreadableMessagesAreSkippedAndCounted(t *testing.T) {
 	if err := b.Publish(ctx, heartbeat("x", 1)); err != nil {
 		t.Fatal(err)
 	}
-	if m := <-e.heard; m.Kind != engine.BusHeartbeat {
+	if m := e.any(); m.Kind != engine.BusHeartbeat {
 		t.Errorf("heard %+v, want nothing but the heartbeat", m)
 	}
 	if s := b.Stats(); s.Undecodable != 4 || s.Received != 1 {

@@ -228,3 +228,31 @@ func TestConnectionsThatAreCutAreMadeAgain(t *testing.T) {
 	}
 	e.next(engine.BusSubscribed)
 }
+
+func TestSilentSeedsAndSentinelsCostNoMoreThanTheTimeout(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t)
+	if err := p.Blackhole(); err != nil {
+		t.Fatal(err)
+	}
+	for name, cfg := range map[string]Config{
+		"seed":      {URL: p.Addr(), Cluster: true},
+		"seeds":     {URL: p.Addr() + "," + p.Addr() + "," + p.Addr()},
+		"sentinels": {URL: p.Addr() + "," + p.Addr(), Master: "m"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := openBus(t, cfg)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			listen(t, b, "n")
+			for range breakerFailures {
+				start := time.Now()
+				if err := b.Publish(ctx, heartbeat("n", 1)); err == nil || ctx.Err() != nil {
+					t.Fatalf("Publish = %v, context %v; want an error before the deadline", err, ctx.Err())
+				}
+				t.Logf("Publish took %v", time.Since(start))
+			}
+			untilAway(t, b)
+		})
+	}
+}

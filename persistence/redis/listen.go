@@ -107,13 +107,13 @@ func (s *session) run(ctx context.Context) error {
 	defer s.bus.leave(s)
 
 	client := s.bus.newClient(connectTimeout)
-	defer client.Close()
-	sub := client.Subscribe(ctx) // without channels it does not connect yet
+	defer func() { _ = client.Close() }() // nothing is under way on it
+	sub := client.Subscribe(ctx)          // without channels it does not connect yet
 	// A read from the server does not heed the context, so its end closes the connection under it.
 	closed := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(closed)
-		sub.Close()
+		_ = sub.Close()
 	})
 	defer func() {
 		cancel()

@@ -58,18 +58,24 @@ func listen(t *testing.T, b *Bus, node engine.NodeID) *ear {
 	return e
 }
 
-// next is the next message but those of a kind that is not asked for.
+// any is the next message.
+func (e *ear) any() engine.BusMessage {
+	e.t.Helper()
+	select {
+	case m := <-e.heard:
+		return m
+	case <-time.After(patience):
+		e.t.Fatal("no message")
+		return engine.BusMessage{}
+	}
+}
+
+// next is the next message of a kind; others before it are passed over.
 func (e *ear) next(kind engine.BusKind) engine.BusMessage {
 	e.t.Helper()
-	deadline := time.After(patience)
 	for {
-		select {
-		case m := <-e.heard:
-			if m.Kind == kind {
-				return m
-			}
-		case <-deadline:
-			e.t.Fatalf("no message of kind %d", kind)
+		if m := e.any(); m.Kind == kind {
+			return m
 		}
 	}
 }

@@ -21,14 +21,11 @@ func TestSentinelFailover(t *testing.T) {
 	e := listen(t, b, "n")
 	e.next(engine.BusSubscribed)
 	publishUntil(t, b, 1, e)
-	s.Master.Kill()
+	s.Master.Kill() // and it stays dead: whatever flows from now on flows through the former replica
 	start := time.Now()
 	e.next(engine.BusSubscribed)
 	publishUntil(t, b, 2, e)
 	t.Logf("messages flow %v after the master was killed", time.Since(start))
-	if addr, err := s.MasterAddr(t.Context()); err != nil || addr != s.Replica.Addr() {
-		t.Errorf("master is %s, %v, want the replica %s", addr, err, s.Replica.Addr())
-	}
 }
 
 func TestClusterCarriesAllMessagesInTheirOrder(t *testing.T) {
