@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,27 +14,17 @@ func TestDrainUnderLoadLosesNothing(t *testing.T) {
 	dir, answeredFile := t.TempDir(), filepath.Join(t.TempDir(), "answered")
 	importSample(t, dir)
 	p := start(t, dir)
-	stopped := make(chan error, 1)
+	over, stopped := make(chan struct{}), make(chan error, 1)
 	go func() {
-		api := p.API()
-		defer api.Close()
-		for {
-			n, err := api.Metric(t.Context(), "carom_journal_appended_total")
-			if err != nil {
-				stopped <- err
-				return
-			}
-			if n >= 2000 {
-				stopped <- p.Stop(60 * time.Second)
-				return
-			}
-		}
+		stopped <- errors.Join(recorded(t.Context(), p, 2000, over), p.Stop(60*time.Second))
 	}()
-	if code := replay(t, "-server", p.Addr, "-mark", "-repeat", "200", "-answered", answeredFile); code != 3 {
-		t.Errorf("replay ended with %d, want 3: the server gone in the middle", code)
-	}
+	code := replay(t, "-server", p.Addr, "-mark", "-repeat", "200", "-answered", answeredFile)
+	close(over)
 	if err := <-stopped; err != nil {
 		t.Fatal(err)
+	}
+	if code != 3 {
+		t.Errorf("replay ended with %d, want 3: the server gone in the middle", code)
 	}
 	answered := readAnswered(t, answeredFile)
 	p = start(t, dir)

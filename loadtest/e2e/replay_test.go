@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -152,9 +153,10 @@ func TestReplayThroughKills(t *testing.T) {
 	args := []string{"-mark", "-repeat", "12", "-answered", answeredFile, "-connections", "16"}
 	for i := range kills {
 		p := start(t, dir)
-		killed := make(chan error, 1)
-		go func() { killed <- killAfter(t, p, int64(total/(kills+2))) }()
+		over := make(chan struct{})
+		killed := killAfter(t, p, int64(total/(kills+2)), over)
 		code := replay(t, append([]string{"-server", p.Addr}, args...)...)
+		close(over)
 		if err := <-killed; err != nil {
 			t.Fatal(err)
 		}
@@ -217,17 +219,33 @@ func TestReplayThroughKills(t *testing.T) {
 	compare(t, "clicks", totals, count(raw, func(c *program.Click) string { return c.Code }))
 }
 
-// killAfter kills p when it has stored or journalled some clicks of this run, with more under way.
-func killAfter(t *testing.T, p *program.Process, clicks int64) error {
+// killAfter kills p in a goroutine of its own when it has recorded some clicks of this run, or when load is over, whichever comes
+// first. The channel tells when it is done, and how.
+func killAfter(t *testing.T, p *program.Process, clicks int64, over <-chan struct{}) <-chan error {
+	t.Helper()
+	done := make(chan error, 1)
+	ctx := t.Context()
+	go func() {
+		done <- errors.Join(recorded(ctx, p, clicks, over), p.Kill())
+	}()
+	return done
+}
+
+// recorded returns when p has recorded some clicks since it was started, or when load is over.
+func recorded(ctx context.Context, p *program.Process, clicks int64, over <-chan struct{}) error {
 	api := p.API()
 	defer api.Close()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
 	for {
-		n, err := api.Metric(t.Context(), "carom_journal_appended_total")
-		if err != nil {
-			return errors.Join(err, p.Kill())
+		n, err := api.Metric(ctx, "carom_journal_appended_total")
+		if err != nil || int64(n) >= clicks {
+			return err
 		}
-		if int64(n) >= clicks {
-			return p.Kill()
+		select {
+		case <-tick.C:
+		case <-over:
+			return nil
 		}
 	}
 }

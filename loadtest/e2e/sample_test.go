@@ -95,7 +95,7 @@ const (
 	countReferrers = `jq -r 'select(._heartbeat_ | not) | .r' "$1" |
   awk '$0 == "direct" { print "(none)"; next } { sub("^[a-zA-Z-]+://", ""); sub("[/?#].*", ""); sub(":[0-9]+$", ""); print tolower($0) }' |
   sort | uniq -c`
-	listLinks = `jq -c 'select(._heartbeat_ | not) | {code: .h, url: .u}' "$1" | sort -u`
+	listLinks = `jq -c 'select(._heartbeat_ | not) | {code: .h, url: (.u | gsub(" "; "%20"))}' "$1" | sort -u`
 )
 
 func shell(t *testing.T, script string) string {
