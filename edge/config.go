@@ -30,7 +30,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For and PROXY header are believed; empty: none
 	ProxyProtocol  bool           // trusted peers must begin with a PROXY header; needs TrustedProxies
 
-	RefuseUnrecorded bool // a click that can't be recorded is a 503; false: it is counted, and the redirect goes out
+	RefuseUnrecorded bool // a click that can't be recorded is a 503; false: it is counted, and the redirect goes out (but for links with a budget)
 
 	UnknownRate  limit.Rate     // unknown codes a client network; zero: not limited
 	RedirectRate limit.Rate     // redirects a client network; zero: not limited

@@ -119,7 +119,8 @@ func (s *Server) redirect(ctx *fasthttp.RequestCtx, code []byte) {
 	}
 	// Before the answer: once a visitor is redirected, the click must survive whatever happens to this process.
 	if err := s.cfg.Clicks.Append(r.Shard, click); err != nil {
-		if s.cfg.RefuseUnrecorded {
+		// A visit of a budget that leaves no trace would make the count wrong for ever.
+		if s.cfg.RefuseUnrecorded || r.Budgeted {
 			s.refuseUnrecorded(ctx, counters, r, &v)
 			return
 		}

@@ -153,6 +153,10 @@ func TestJournalFull(t *testing.T) {
 		if st := f.Stats(); st.Unrecorded != 1 || st.Of(engine.OutcomeRedirect) != 1 || st.Refused != 0 {
 			t.Errorf("Stats = %+v, want one unrecorded redirect", st)
 		}
+		// A budget can only be exact when each of its visits leaves a click.
+		if got := f.get(t, "/few"); got.status != 503 || len(f.resolver.refunded) != 1 {
+			t.Errorf("GET of a link with a budget = %d with %d refunds, want 503 and its visit back", got.status, len(f.resolver.refunded))
+		}
 	})
 	t.Run("refused", func(t *testing.T) {
 		f := newFixture(t, func(c *Config) { c.RefuseUnrecorded = true })

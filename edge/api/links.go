@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -186,11 +187,10 @@ func (a *API) edit(r *request, accepted []string, action engine.AuditAction, cha
 		}
 	}
 	body, targets, match := r.ctx.PostBody(), r.targets(), wire.Header(r.ctx, "if-match")
-	var before engine.Link
 	ctx, cancel := r.store()
 	defer cancel()
 	after, changed, err := a.cfg.Links.UpdateLink(ctx, engine.LinkID(id), action, r.author(), func(l *engine.Link) error {
-		before = *l
+		before := *l
 		if match != "" && !matches(match, l, false) {
 			return engine.Errorf(engine.CodePrecondition, "the link has version %d, and If-Match names another; read it again", l.Version)
 		}
@@ -200,20 +200,15 @@ func (a *API) edit(r *request, accepted []string, action engine.AuditAction, cha
 		if accepted == nil {
 			return nil // what is switched off need not pass today's rules
 		}
+		if l.Code != before.Code {
+			return &engine.FieldError{Field: "code", Detail: fmt.Sprintf("is %q and stays so: a code belongs to its link for ever; make a second link", before.Code)}
+		}
 		return finish(l, targets, before.Target)
 	})
 	if err != nil {
 		return away(err)
 	}
 	r.announce(after, changed)
-	if changed.ID != 0 && before.Code != after.Code {
-		// The link has moved: its old code leads nowhere now.
-		old := changed
-		old.Key = before.Key()
-		ctx, cancel := r.store()
-		defer cancel()
-		r.propagated(a.cfg.Announcer.AnnounceMany(ctx, []engine.Change{old}))
-	}
 	if accepted == nil {
 		r.ctx.Response.Header.Set("ETag", etag(&after))
 		r.ctx.Response.SetStatusCode(fasthttp.StatusNoContent)

@@ -129,10 +129,6 @@ func TestPatch(t *testing.T) {
 			t.Errorf("PATCH %s = %d, want 422", body, got.status)
 		}
 	}
-	f.ask(t, "POST", "/shorten", `{"url":"https://example.com","code":"taken"}`)
-	if got := f.ask(t, "PATCH", "/urls/1", `{"code":"taken"}`); got.status != 409 {
-		t.Errorf("PATCH to a taken code = %d, want 409", got.status)
-	}
 }
 
 func TestPatchKeepsATargetThatWouldNotBeAcceptedToday(t *testing.T) {
@@ -143,18 +139,17 @@ func TestPatchKeepsATargetThatWouldNotBeAcceptedToday(t *testing.T) {
 	}
 }
 
-func TestANewCodeAnnouncesTheOldOne(t *testing.T) {
+func TestACodeBelongsToItsLinkForEver(t *testing.T) {
 	f := newFixture(t, nil)
 	f.ask(t, "POST", "/shorten", `{"url":"https://example.com","code":"abc"}`)
-	if got := f.ask(t, "PATCH", "/urls/1", `{"code":"xyz"}`); got.status != 200 {
-		t.Fatalf("PATCH = %d %s", got.status, got.body)
-	}
-	var codes []string
-	for _, c := range f.bus.changes {
-		codes = append(codes, c.Key.Code)
-	}
-	if strings.Join(codes, " ") != "abc xyz abc" {
-		t.Errorf("announced %v, want abc when made, then xyz and abc", codes)
+	for _, method := range []string{"PATCH", "PUT"} {
+		got := f.ask(t, method, "/urls/1", `{"url":"https://example.com","code":"xyz"}`)
+		if got.status != 422 || !strings.Contains(string(got.body), `"field":"code"`) {
+			t.Errorf("%s of another code = %d %s, want 422 that names it", method, got.status, got.body)
+		}
+		if got := f.ask(t, method, "/urls/1", `{"url":"https://example.com/2","code":"abc"}`); got.status != 200 {
+			t.Errorf("%s of its own code = %d, want 200", method, got.status)
+		}
 	}
 }
 
