@@ -55,12 +55,18 @@ type result struct {
 type invocation struct {
 	environ []string
 	in      string
+	ended   bool // the context has ended before: a server that starts against the test's will stops at once
 }
 
 func (i invocation) run(t *testing.T, args ...string) result {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	code := run(t.Context(), args, i.environ, strings.NewReader(i.in), &out, &errOut)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if i.ended {
+		cancel()
+	}
+	code := run(ctx, args, i.environ, strings.NewReader(i.in), &out, &errOut)
 	return result{code, out.String(), errOut.String()}
 }
 

@@ -185,6 +185,10 @@ func (s *StoreSettings) postgres(log *slog.Logger) postgres.Config {
 }
 
 func (s *BusSettings) check(c *setting.Checks) {
+	prefix := redis.Config{ChannelPrefix: s.RedisPrefix}
+	c.That(prefix.Validate() == nil, "redis-prefix", s.RedisPrefix, "a few visible ASCII characters")
+	c.That(s.RedisMaster == "" || s.RedisURL != "", "redis-master", s.RedisMaster, "nothing without --redis-url")
+	c.That(!s.RedisCluster || s.RedisURL != "", "redis-cluster", s.RedisCluster, "false without --redis-url")
 	if s.RedisURL != "" {
 		bus := s.redis(nil)
 		c.That(bus.Validate() == nil, "redis-url", s.RedisURL, "redis://, rediss:// or unix:// URLs that fit --redis-master, --redis-cluster and --redis-prefix")

@@ -21,6 +21,9 @@ func model(t *testing.T) *kong.Application {
 	return parser.Model
 }
 
+// wrongDatabase is the URL of another kind of database, with a password.
+const wrongDatabase = "mysql://carom:hunter2@db/carom"
+
 // wrongSettings has at least one wrong value of every setting that can be wrong.
 func wrongSettings() map[string][]string {
 	return map[string][]string{
@@ -32,8 +35,15 @@ func wrongSettings() map[string][]string {
 		"proxy-protocol":           {"maybe", "true"},
 		"home-url":                 {"example.com", "javascript:alert(1)", "https://"},
 		"admin-key":                {"short"},
-		"database-url":             {"postgres://carom:hunter2@db/carom"},
-		"redis-url":                {"redis://:hunter2@cache:6379"},
+		"database-url":             {wrongDatabase, "postgres://carom:hunter2@db:x/carom"},
+		"database-pool":            {"0", "1001"},
+		"database-exec-mode":       {"simple_protocol"},
+		"migrate":                  {"maybe"},
+		"click-retention":          {"1h", "-1s", "x"},
+		"redis-url":                {"redis://:hunter2@cache:6379"}, // there is no database
+		"redis-master":             {"main"},
+		"redis-cluster":            {"maybe", "true"},
+		"redis-prefix":             {"with space", strings.Repeat("x", 1000)},
 		"base-url":                 {"sho.rt", "https://sho.rt/path", "https://u:p@sho.rt", "https://sho.rt/?q", "ftp://sho.rt"},
 		"allow-private-targets":    {"perhaps"},
 		"shards":                   {"0", "3", "2048", "1e3"},
@@ -78,9 +88,10 @@ func TestWrongSettingsNameThemselves(t *testing.T) {
 			}
 			variable := setting.VariableOf(flag)
 			for _, command := range []string{"serve", "check-config"} {
-				r := invocation{}.run(t, command, "--"+flag.Name+"="+value)
+				dir := "--data-dir=" + t.TempDir()
+				r := invocation{ended: true}.run(t, command, dir, "--"+flag.Name+"="+value)
 				refuse(t, r, exitUsage, "--"+flag.Name, shown)
-				refuse(t, invocation{environ: []string{variable + "=" + value}}.run(t, command), exitUsage, "--"+flag.Name, variable, shown)
+				refuse(t, invocation{ended: true, environ: []string{variable + "=" + value}}.run(t, command, dir), exitUsage, "--"+flag.Name, variable, shown)
 				if !flag.IsBool() && !strings.Contains(r.err, "give ") {
 					t.Errorf("%q does not say what is accepted", r.err)
 				}
@@ -95,11 +106,11 @@ func TestWrongSettingsNameThemselves(t *testing.T) {
 	}
 }
 
-func TestUnwiredStoresAreRefusedEverywhere(t *testing.T) {
+func TestAWrongDatabaseIsRefusedEverywhere(t *testing.T) {
 	file := write(t, "links.csv", "code,url\na,https://a.example/\n")
 	for _, args := range [][]string{{"migrate"}, {"keys", "list"}, {"export", "links"}, {"import", file}, {"serve"}} {
-		r := invocation{environ: []string{"DATABASE_URL=postgres://carom:hunter2@db/carom"}}.run(t, append(args, "--data-dir="+t.TempDir())...)
-		refuse(t, r, exitUsage, "--database-url", "DATABASE_URL", "postgres://carom:****@db/carom")
+		r := invocation{ended: true, environ: []string{"DATABASE_URL=" + wrongDatabase}}.run(t, append(args, "--data-dir="+t.TempDir())...)
+		refuse(t, r, exitUsage, "--database-url", "DATABASE_URL", "mysql://carom:****@db/carom")
 	}
 }
 
