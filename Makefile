@@ -46,7 +46,7 @@ fuzz-smoke: ## each fuzz target for FUZZ_TIME
 	@FUZZ_TIME=$(FUZZ_TIME) .ci/fuzz
 
 e2e: packages ## the real program under the race detector, from outside
-	@CAROM_E2E_RACE=1 .ci/gotest -count=1 ./loadtest/e2e/
+	@E2E_RACE=1 .ci/gotest -count=1 ./loadtest/e2e/
 
 bench: build ## CPU of a redirect beside a bare server, alternating
 	$(GO) run ./loadtest/hitcost -carom bin/carom -rounds $(ROUNDS) -seconds $(SECONDS_A_ROUND)

@@ -17,9 +17,9 @@ import (
 
 // The variables that change how the programs are built.
 const (
-	envRace     = "CAROM_E2E_RACE"       // not empty: carom runs under the race detector
-	envCoverDir = "CAROM_E2E_GOCOVERDIR" // where carom leaves its coverage
-	envCoverPkg = "CAROM_E2E_COVERPKG"   // the packages it is measured in
+	envRace     = "E2E_RACE"       // not empty: carom runs under the race detector
+	envCoverDir = "E2E_GOCOVERDIR" // where carom leaves its coverage
+	envCoverPkg = "E2E_COVERPKG"   // the packages it is measured in
 )
 
 // The built programs; written once by TestMain.

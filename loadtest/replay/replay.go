@@ -47,6 +47,13 @@ type replayer struct {
 	notes    *bufio.Writer // guarded by mu
 }
 
+// A server that sheds load, or has not read a link in time, answers 503 and records nothing: the click is sent again after a pause.
+const (
+	statusUnavailable = 503
+	unavailablePause  = 100 * time.Millisecond
+	unavailableTries  = 50
+)
+
 // errGone stops a run whose server does not answer; it wraps the cause.
 var errGone = errors.New("no answer")
 
@@ -143,6 +150,10 @@ func (r *replayer) work(ctx context.Context, jobs <-chan job) {
 			}
 		}
 		answer, err := conn.Do(request)
+		for tries := 0; err == nil && answer.Status == statusUnavailable && !answer.Close && tries < unavailableTries; tries++ {
+			<-time.After(unavailablePause)
+			answer, err = conn.Do(request)
+		}
 		if err != nil {
 			r.give(fmt.Errorf("%w: %w", errGone, err))
 			return

@@ -30,13 +30,18 @@ const lines = `{"_heartbeat_": 1331923261}
 // target answers as a Carom would and keeps what it was asked.
 type target struct {
 	mu    sync.Mutex
-	asked []string // guarded by mu
-	after atomic.Int64
+	asked []string     // guarded by mu
+	after atomic.Int64 // the request that breaks
+	shed  atomic.Int64 // how many requests are shed at first
 }
 
 func (s *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.after.Add(-1) == 0 {
 		panic(http.ErrAbortHandler) // the connection breaks without an answer
+	}
+	if s.shed.Add(-1) >= 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
 	}
 	s.mu.Lock()
 	s.asked = append(s.asked, strings.Join([]string{r.URL.Path, r.UserAgent(), r.Header.Get("Accept-Language"), r.Referer()}, "|"))
@@ -91,6 +96,15 @@ func TestReplayGoesOnWhereTheServerWentAway(t *testing.T) {
 	want := "/a|one click/0.1|en|http://r.example/x\n/b|two click/1.2||\n/a|click/2.2||"
 	if asked := strings.Join(s.asked, "\n"); asked != want {
 		t.Errorf("asked\n%s\nwant each once, with the attempt that was answered\n%s", asked, want)
+	}
+}
+
+func TestReplaySendsAShedClickAgain(t *testing.T) {
+	s, cfg := setup(t, lines)
+	s.shed.Store(2)
+	got, err := replay(t.Context(), cfg)
+	if err != nil || got.Answered != 3 || len(s.asked) != 3 {
+		t.Errorf("replay = %+v, %v with %d clicks taken, want 3", got, err, len(s.asked))
 	}
 }
 
