@@ -20,8 +20,12 @@ type Proxy struct {
 
 // StartProxy listens on a free port of 127.0.0.1 and passes everything on to addr.
 func StartProxy(addr string) (*Proxy, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	p := &Proxy{proxy: toxiproxy.NewProxy(api, addr, "127.0.0.1:0", addr), toxics: map[string]bool{}}
+	p := &Proxy{proxy: toxiproxy.NewProxy(api, addr, fmt.Sprintf("127.0.0.1:%d", port), addr), toxics: map[string]bool{}}
 	if err := p.Up(); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -179,14 +180,24 @@ func (s *Server) endLocked(sig syscall.Signal) {
 	s.cmd, s.done = nil, nil
 }
 
-// freePort asks the kernel for a port nobody listens on. Another process may take it before the server does; then the server
-// ends at once and the start fails, loudly.
+// The ports that are handed out. They lie below the ones that systems give to outgoing connections and to listeners on port 0
+// (from 32768 on Linux, 49152 elsewhere), so that none of those takes the place of a server or proxy that is down for a while.
+const (
+	portMin   = 12000
+	portMax   = 32000
+	portTries = 1000
+)
+
+// freePort finds a port nobody listens on. Another process may take it before the server does; then the server says so.
 func freePort() (int, error) {
 	var listen net.ListenConfig
-	l, err := listen.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	var err error
+	for range portTries {
+		port := portMin + rand.N(portMax-portMin)
+		var l net.Listener
+		if l, err = listen.Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
