@@ -45,7 +45,6 @@ type feed struct {
 	polls     atomic.Int64
 	gaps      atomic.Int64
 	lost      atomic.Int64 // messages that could not be sent
-	lag       atomic.Int64 // microseconds: of the latest applied change, unused when 0
 }
 
 // peer is another instance, as the bus shows it.

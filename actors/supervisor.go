@@ -82,7 +82,18 @@ type Stats struct {
 	Shards  []ShardStats
 	Loader  LoaderStats
 	Writer  WriterStats
-	Waiting int64 // visitors waiting for the store
+	Feed    FeedStats // zero when this is the only instance
+	Waiting int64     // visitors waiting for the store
+}
+
+// FeedStats are the figures of the feed between instances.
+type FeedStats struct {
+	Live                int64 // instances, this one included
+	Healthy             bool  // the bus brings this instance's own heartbeats back
+	Published, Received int64 // messages
+	Polls               int64 // pages of the change log that were read
+	Gaps                int64 // times that a peer's sequence showed that something was lost
+	Lost                int64 // messages that could not be sent
 }
 
 // ShardStats are one shard's figures.
@@ -117,6 +128,12 @@ func (a *Actors) Stats() Stats {
 			Batches: w.batches.Load(), Rows: w.rows.Load(), Errors: w.errors.Load(), SetAside: w.setAside.Load(),
 			Seconds: time.Duration(w.nanos.Load()).Seconds(), Fenced: w.fenced.Load(),
 		},
+	}
+	if f := a.feed; f != nil {
+		st.Feed = FeedStats{
+			Live: f.live.Load(), Healthy: f.healthy.Load(), Published: f.published.Load(), Received: f.received.Load(),
+			Polls: f.polls.Load(), Gaps: f.gaps.Load(), Lost: f.lost.Load(),
+		}
 	}
 	for _, s := range a.shards {
 		t := s.table.Stats()

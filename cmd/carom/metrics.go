@@ -69,6 +69,18 @@ func (g *gauges) write(w io.Writer) {
 	counter("carom_actors_writer_set_aside_total", uint64(a.Writer.SetAside))
 	metrics.WriteCounterFloat64(w, "carom_actors_writer_seconds_total", a.Writer.Seconds)
 
+	gauge("carom_actors_feed_live", a.Feed.Live)
+	healthy := int64(0)
+	if a.Feed.Healthy {
+		healthy = 1
+	}
+	gauge("carom_actors_feed_bus_healthy", healthy)
+	counter("carom_actors_feed_published_total", uint64(a.Feed.Published))
+	counter("carom_actors_feed_received_total", uint64(a.Feed.Received))
+	counter("carom_actors_feed_polls_total", uint64(a.Feed.Polls))
+	counter("carom_actors_feed_gaps_total", uint64(a.Feed.Gaps))
+	counter("carom_actors_feed_lost_total", uint64(a.Feed.Lost))
+
 	j := g.journal()
 	gauge("carom_journal_segments", int64(j.Segments))
 	gauge("carom_journal_bytes", j.BytesUsed)

@@ -28,11 +28,14 @@ type Config struct {
 const BytesMin = 4*chunkMin + 4096
 
 const (
-	chunkMin  = 16 << 10 // holds the largest entry
+	chunkMin  = 16 << 10
 	chunkMax  = 256 << 10
 	slotsMin  = 64
 	ttlNormal = 300
 )
+
+// The smallest chunk holds the largest entry; this does not compile otherwise.
+const _ = uint(chunkMin - entryMax)
 
 // Validate names what is out of bounds.
 func (c Config) Validate() error {
