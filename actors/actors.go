@@ -258,15 +258,27 @@ func (a *Actors) Stop(ctx context.Context) error {
 			await(ctx, done)
 		}
 	}
-	done := make(chan struct{})
 	var errs []error
-	if a.writer.mailbox.Post(writerMessage{drain: done}) && !await(ctx, done) {
-		errs = append(errs, fmt.Errorf("store the clicks that the journal holds: %w", ctx.Err()))
+	drained := make(chan error, 1)
+	if a.writer.mailbox.Post(writerMessage{drain: drained}) {
+		if err := answer(ctx, drained); err != nil {
+			errs = append(errs, fmt.Errorf("store the clicks of the journal, which keeps them for the next start: %w", err))
+		}
 	}
 	a.stopTicks()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return errors.Join(append(errs, a.stage.Stop(ctx))...)
+}
+
+// answer waits for an answer or the end of ctx.
+func answer(ctx context.Context, answered <-chan error) error {
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // await waits for done or the end of ctx, and reports whether it was done.

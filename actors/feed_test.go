@@ -115,6 +115,7 @@ func startCluster(t *testing.T, n int, withBus bool) *cluster {
 		journal := namedJournal{newFakeJournal(1), engine.NodeID(fmt.Sprintf("node-%d", i))}
 		c.instances = append(c.instances, start(t, c.store, journal.fakeJournal, func(cfg *Config) {
 			cfg.Journal, cfg.Changes = journal, c.log
+			cfg.Now = func() time.Time { return time.Now().Add(time.Duration(4*i-2) * time.Second) }
 			if withBus {
 				cfg.Bus = c.bus
 			}
@@ -295,7 +296,9 @@ func TestRateLimitHoldsAcrossInstances(t *testing.T) {
 	for {
 		before := allowed
 		for i, l := range limiters {
-			for l.Take(7, time.Now().UnixNano(), c.instances[i].RateShare()).Allowed {
+			// The instances' clocks are 4 s apart.
+			now := time.Now().Add(time.Duration(4*i-2) * time.Second).UnixNano()
+			for l.Take(7, now, c.instances[i].RateShare()).Allowed {
 				allowed++
 			}
 		}

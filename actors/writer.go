@@ -22,9 +22,9 @@ type writer struct {
 	leasable *atomic.Bool
 
 	busy      bool
-	drained   []chan<- struct{} // who waits for an empty journal
-	failures  int               // in a row
-	notBefore time.Time         // of the next flush, after a failure
+	drained   []chan<- error // who waits for an empty journal; each has room for the answer
+	failures  int            // in a row
+	notBefore time.Time      // of the next flush, after a failure
 
 	// Owned by the flush under way.
 	known     bool              // positions are the store's
@@ -47,8 +47,8 @@ type writer struct {
 // writerMessage is what the writer's mailbox takes.
 type writerMessage struct {
 	tick    bool
-	flushed *flushed        // the worker's report
-	drain   chan<- struct{} // closed when the journal is empty
+	flushed *flushed     // the worker's report
+	drain   chan<- error // gets nil when the journal is empty, or why it can't be emptied now
 }
 
 type flushed struct {
@@ -62,6 +62,8 @@ const (
 	flushTimeout = 30 * time.Second
 	retryMin     = 100 * time.Millisecond
 	retryMax     = 5 * time.Second
+	// drainTries failures in a row and a drain is given up: the journal keeps the clicks, and the store may be away for long.
+	drainTries = 3
 	// quickFlush is how fast a full batch must go for the next one to be twice as large.
 	quickFlush   = 300 * time.Millisecond
 	batchGrowMax = 4
@@ -72,7 +74,10 @@ func (w *writer) Receive(m writerMessage) {
 	switch {
 	case m.drain != nil:
 		w.drained = append(w.drained, m.drain)
-		w.notBefore = time.Time{}
+		w.notBefore, w.failures = time.Time{}, 0
+		if w.fenced.Load() {
+			w.settle(engine.ErrFenced)
+		}
 	case m.flushed != nil:
 		w.busy = false
 		w.report(m.flushed)
@@ -94,7 +99,7 @@ func (w *writer) Receive(m writerMessage) {
 // Failed implements stage.Behavior.
 func (w *writer) Failed(m writerMessage) {
 	if m.drain != nil {
-		close(m.drain)
+		m.drain <- errors.New("the writer could not take the question")
 	}
 }
 
@@ -106,10 +111,7 @@ func (w *writer) report(f *flushed) {
 		w.failures = 0
 		w.lastError.Store(nil)
 		if f.clicks == 0 && !f.more {
-			for _, done := range w.drained {
-				close(done)
-			}
-			w.drained = nil
+			w.settle(nil)
 		}
 		return
 	}
@@ -122,6 +124,17 @@ func (w *writer) report(f *flushed) {
 	if w.failures == 1 || w.fenced.Load() {
 		w.cfg.Logger.Warn("clicks can't be stored; the journal keeps them", "retry_in", delay, "err", f.err)
 	}
+	if w.failures >= drainTries || w.fenced.Load() {
+		w.settle(f.err)
+	}
+}
+
+// settle tells those who wait for an empty journal that it is, or why it is not.
+func (w *writer) settle(err error) {
+	for _, done := range w.drained {
+		done <- err
+	}
+	w.drained = nil
 }
 
 // flush stores one batch.

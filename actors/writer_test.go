@@ -187,3 +187,18 @@ func TestVisitsAreLeasedOnlyWhenOldClicksAreStored(t *testing.T) {
 		t.Errorf("reclaimed %d times, want once", store.reclaimed)
 	}
 }
+
+func TestDrainIsGivenUpWhenTheStoreStaysAway(t *testing.T) {
+	store, journal := newFakeStore(), newFakeJournal(1)
+	store.onWrite = func(*engine.ClickBatch) (bool, error) { return false, errAway }
+	journal.append(0, engine.Click{Link: 1})
+	a, err := New(Config{Links: store, Clicks: store, Journal: journal, SetAside: func(engine.Click, error) error { return nil }, BatchInterval: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Start(t.Context())
+	// Without a deadline of its own: it ends by itself.
+	if err := a.Stop(t.Context()); !errors.Is(err, errAway) {
+		t.Errorf("Stop = %v, want why the clicks could not be stored", err)
+	}
+}
