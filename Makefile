@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 GO ?= go
+# The linter's cache remembers other checkouts' paths, and its exclusions go by path: one cache a checkout.
+export GOLANGCI_LINT_CACHE := $(CURDIR)/bin/lint-cache
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 COVER_MIN ?= 80
 FUZZ_TIME ?= 5s

@@ -34,7 +34,7 @@ func (c *topology) script(ctx context.Context, args ...string) ([]byte, error) {
 func startTopology(t *testing.T) *topology {
 	t.Helper()
 	// Not t.TempDir: the server of Postgres has another user, who must be able to enter.
-	dir, err := os.MkdirTemp("", "carom-topology-")
+	dir, err := os.MkdirTemp("", "carom-topology-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func prepareBulk(ctx context.Context, db *sql.DB, into string, columns int, tail
 	row := "(?" + strings.Repeat(",?", columns-1) + ")"
 	for i, size := range bulkSizes {
 		text := "INSERT INTO " + into + " VALUES " + row + strings.Repeat(","+row, size-1) + " " + tail
-		stmt, err := db.PrepareContext(ctx, text)
+		stmt, err := db.PrepareContext(ctx, text) //nolint:sqlclosecheck // lives as long as db, which closes it
 		if err != nil {
 			return nil, fmt.Errorf("prepare the insert into %s: %w", into, err)
 		}
@@ -41,7 +41,7 @@ func (b *bulk) exec(ctx context.Context, tx *sql.Tx, n int, row func(args []any,
 		if n-done < size {
 			continue
 		}
-		stmt := tx.StmtContext(ctx, b.stmts[i])
+		stmt := tx.StmtContext(ctx, b.stmts[i]) //nolint:sqlclosecheck // the transaction closes it
 		for n-done >= size {
 			args = args[:0]
 			for range size {
@@ -72,7 +72,7 @@ func (h *statements) prepare(ctx context.Context, s *Store) error {
 		{s.reader, &h.loadMany, selectByCodes},
 		{s.writer, &h.codes, selectByCodes},
 	} {
-		stmt, err := p.db.PrepareContext(ctx, p.text)
+		stmt, err := p.db.PrepareContext(ctx, p.text) //nolint:sqlclosecheck // lives as long as its pool, which closes it
 		if err != nil {
 			return fmt.Errorf("prepare %q: %w", p.text, err)
 		}

@@ -20,8 +20,8 @@ import (
 const childEnv = "CAROM_SQLITE_TEST_CHILD"
 
 const (
-	killNode  engine.NodeID = "00000000000000000000000000000001"
-	killBatch               = 300
+	killNode  = engine.NodeID("00000000000000000000000000000001")
+	killBatch = 300
 )
 
 // writeUntilKilled is the child: it writes batch after batch and says where each ended, once it is stored.
