@@ -75,6 +75,7 @@ func TestRoomsImportOnlyDownwards(t *testing.T) {
 		{"actors", []string{"engine"}, "actors knows who owns state, and speaks to edge and persistence by engine's interfaces alone"},
 		{"persistence", []string{"engine"}, "persistence knows stores, and speaks to edge and actors by engine's interfaces alone"},
 		{"loadtest", nil, "loadtest measures from outside over HTTP; with a room imported it would measure itself"},
+		{"cmd/carom/faults", []string{"loadtest/program", "loadtest/client", "persistence/testservices"}, "the faults are proved on the program from outside; only the services under it are ours to break"},
 		{"cmd", []string{"edge", "actors", "persistence", "engine"}, "the hall imports the rooms, and nothing that only measures"},
 	}
 	for _, p := range archPackages(t) {
