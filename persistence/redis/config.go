@@ -46,13 +46,13 @@ const (
 func (c *Config) Validate() error {
 	switch {
 	case c.Timeout != 0 && (c.Timeout < timeoutMin || c.Timeout > timeoutMax):
-		return fmt.Errorf("field Timeout is %v; 0 or %v to %v are accepted", c.Timeout, timeoutMin, timeoutMax)
+		return fmt.Errorf("Timeout is %v; 0 or %v to %v are accepted", c.Timeout, timeoutMin, timeoutMax) //nolint:staticcheck // the field's name
 	case len(c.ChannelPrefix) > prefixMaxLen:
 		return fmt.Errorf("ChannelPrefix has %d bytes; at most %d are accepted", len(c.ChannelPrefix), prefixMaxLen)
 	case strings.ContainsFunc(c.ChannelPrefix, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return fmt.Errorf("ChannelPrefix is %q; visible ASCII characters are accepted", c.ChannelPrefix)
 	case c.Master != "" && c.Cluster:
-		return errors.New("fields Master and Cluster are both set; Sentinels do not watch a Cluster, so leave one out")
+		return errors.New("Master and Cluster are both set; Sentinels do not watch a Cluster, so leave one out") //nolint:staticcheck // the fields' names
 	case c.Master == "" && c.SentinelPassword != "":
 		return errors.New("SentinelPassword is set without Master; give the name under which the Sentinels know the master")
 	}
