@@ -375,3 +375,25 @@ func TestStopIsBounded(t *testing.T) {
 		t.Error("Stop says nothing about clicks that it could not store")
 	}
 }
+
+// TestDistrustReachesWhatIsBeingRead has a shard told that it may have missed changes, while a look-up is under way.
+func TestDistrustReachesWhatIsBeingRead(t *testing.T) {
+	cfg := Config{Shards: 1, Links: newFakeStore(), CacheBytes: 1 << 20}.withDefaults()
+	var asked []*load
+	s := newShard(0, &cfg, func(m loaderMessage) bool { asked = append(asked, m.load); return true })
+	old, read := makeLink("old", 1), makeLink("read", 1)
+	s.publish(old.Key(), &old)
+	s.Receive(shardMessage{kind: kindRefresh, key: read.Key()})
+	s.Receive(shardMessage{kind: kindDistrust})
+	s.Receive(shardMessage{kind: kindLoaded, loaded: &loadResult{keys: asked[0].keys, links: map[engine.Key]*engine.Link{read.Key(): &read}}})
+	if _, ok := s.table.Get(read.Key()); ok || len(asked) != 2 {
+		t.Errorf("what was read before is published (%v), or not read again (%d loads)", ok, len(asked))
+	}
+	s.Receive(shardMessage{kind: kindLoaded, loaded: &loadResult{keys: asked[1].keys, links: map[engine.Key]*engine.Link{read.Key(): &read}}})
+	if _, ok := s.table.Get(read.Key()); !ok {
+		t.Error("what was read afterwards is not published")
+	}
+	if _, refresh, ok := s.table.Lookup(old.Key().Hash(), engine.DefaultDomain, []byte("old"), s.now()); !ok || !refresh {
+		t.Errorf("what was published in the same second is served %v, refreshed %v; want both", ok, refresh)
+	}
+}

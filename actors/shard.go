@@ -37,7 +37,9 @@ type lookup struct {
 	waiters []waiter
 	// leastVersion is the newest version that was announced while the load was under way: an older result is stale.
 	leastVersion uint64
-	tries        int
+	// distrusted: the load may have been answered before the moment from which changes are known.
+	distrusted bool
+	tries      int
 }
 
 // waiter is one visitor.
@@ -116,7 +118,7 @@ func (s *shard) Receive(m shardMessage) {
 	case kindRefund:
 		s.refund(m.id)
 	case kindDistrust:
-		s.table.Distrust(s.now())
+		s.distrust()
 	case kindSweep:
 		s.sweepAccounts()
 	case kindRelease:
@@ -235,7 +237,8 @@ func (s *shard) loaded(r *loadResult) {
 			continue
 		}
 		link := r.links[key]
-		if stale(l, link) {
+		if l.distrusted || stale(l, link) {
+			l.distrusted = false
 			s.races.Add(1)
 			s.again(key, l)
 			continue
@@ -282,6 +285,16 @@ func (s *shard) publish(key engine.Key, link *engine.Link) {
 		ref = a.ref
 	}
 	s.table.Put(key, link, ref, s.now())
+}
+
+// distrust has all that is published read again when it is asked for, and all that is being read, too: changes before this
+// moment may have been missed.
+func (s *shard) distrust() {
+	// Stamps are whole seconds: what was read within this one may be from before.
+	s.table.Distrust(s.now() + 1)
+	for _, l := range s.waiting {
+		l.distrusted = true
+	}
 }
 
 // changed brings the table up to a change. Without the link's new state the entry goes, and the next request reads it.
