@@ -232,7 +232,9 @@ func percentiles(latencies []time.Duration) string {
 		return "nothing measured"
 	}
 	slices.Sort(latencies)
-	at := func(p float64) time.Duration { return latencies[int(p*float64(len(latencies)-1))].Round(10 * time.Microsecond) }
+	at := func(p float64) time.Duration {
+		return latencies[int(p*float64(len(latencies)-1))].Round(10 * time.Microsecond)
+	}
 	return fmt.Sprintf("p50 %v, p99 %v, max %v of %d", at(0.5), at(0.99), at(1), len(latencies))
 }
 

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -48,4 +49,106 @@ func TestPostgresDown(t *testing.T) {
 	}
 	l.wantStoredOnce(i)
 	stop(t, i)
+}
+
+// TestPostgresFaults breaks the line to the server in all ways, one after the other, under load.
+func TestPostgresFaults(t *testing.T) {
+	pg := ownPostgres(t)
+	proxy, through := proxied(t, pg.Addr(), pg.URL("postgres"))
+	maker := start(t, t.TempDir(), onDatabase(pg.URL("postgres")))
+	hot := shortenMany(t, maker, "hot", 40)
+	cold := shortenMany(t, maker, "cold", int((faultTime+20*time.Second)/coldPace)*coldWorkers)
+	stop(t, maker)
+	i := start(t, t.TempDir(), onDatabase(through))
+	for _, code := range hot {
+		visited(t, i, code)
+	}
+	w := watchBounds(t, i, proxy.Addr())
+	l := startLoad(t)
+	l.hot(i, hot)
+	l.cold(i, cold)
+	fault := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	healed := func(phase string) {
+		t.Helper()
+		l.enter("after " + phase)
+		t.Logf("after %s: clicks are stored again after %v", phase, waitStoring(t, i))
+	}
+	each := lasting(5)
+
+	fault(proxy.Blackhole())
+	l.during("black hole", each)
+	proxy.Heal(t.Context())
+	healed("black hole")
+
+	fault(proxy.Latency(2 * time.Second))
+	l.during("latency", each)
+	proxy.Heal(t.Context())
+	healed("latency")
+
+	// Connections end in the middle of answers, later each time, so that some end behind a COMMIT whose answer is lost.
+	l.enter("cut")
+	for cut, began := int64(0), time.Now(); time.Since(began) < each; cut = (cut + 37) % 4000 {
+		fault(proxy.CutAfter(cut))
+		l.during("cut", 50*time.Millisecond)
+		proxy.Heal(t.Context())
+		l.during("cut", 50*time.Millisecond)
+	}
+	healed("cut")
+
+	l.enter("reset")
+	for began := time.Now(); time.Since(began) < each; {
+		fault(proxy.Reset())
+		l.during("reset", rand.N(100*time.Millisecond))
+	}
+	healed("reset")
+
+	// Answers are swallowed: a COMMIT arrives, and nobody hears of it.
+	l.enter("swallow")
+	for began := time.Now(); time.Since(began) < each; {
+		fault(proxy.Swallow())
+		l.during("swallow", 250*time.Millisecond)
+		proxy.Heal(t.Context())
+		l.during("swallow", 250*time.Millisecond)
+	}
+	healed("swallow")
+
+	l.enter("restart")
+	fault(pg.Restart())
+	healed("restart")
+	pg.Kill()
+	fault(pg.Start())
+	healed("crash")
+
+	l.stop()
+	w.stop()
+	l.log()
+	l.wantHits()
+	l.wantCold()
+	l.wantStoredOnce(i)
+	if n, err := i.api.Metric(t.Context(), "carom_actors_writer_errors_total"); err != nil || n == 0 {
+		t.Errorf("%v batches failed (%v), so the test shows nothing", n, err)
+	}
+	stop(t, i)
+}
+
+// waitStoring waits until the store has everything from before the call, and returns how long that took.
+func waitStoring(t *testing.T, i *instance) time.Duration {
+	t.Helper()
+	metric := func(name string) float64 {
+		n, err := i.api.Metric(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	began, before := time.Now(), metric("carom_actors_writer_clicks_total")
+	return until(t, "clicks are stored", func() bool {
+		// A batch is read when the one before it is stored.
+		return metric("carom_actors_writer_clicks_total") > before && metric("carom_journal_oldest_unread_seconds") < time.Since(began).Seconds()
+	})
 }
