@@ -151,6 +151,7 @@ func New(cfg Config) (*Actors, error) {
 	a.writer.mailbox = stage.Spawn(a.stage, "writer", 16, a.writer)
 	a.loader = &loader{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, giveBacks: map[engine.LinkID]int64{}}
 	a.loader.mailbox = stage.Spawn(a.stage, "loader", a.cfg.Shards*loadsMax, a.loader)
+	a.writer.tell = func() { a.loader.mailbox.Post(loaderMessage{leasable: true}) }
 	for i := range a.cfg.Shards {
 		s := newShard(i, &a.cfg, a.loader.mailbox.Post)
 		// Twice the visitors: refreshes and announcements go through the same door.
@@ -206,6 +207,8 @@ func (a *Actors) shardOf(key engine.Key) *shard {
 // Start begins to drain the journal and to keep time. It never blocks.
 func (a *Actors) Start(ctx context.Context) {
 	ctx, a.stopTicks = context.WithCancel(context.WithoutCancel(ctx))
+	// At once, as links with a budget wait for the first flush.
+	a.writer.mailbox.TrySend(writerMessage{tick: true})
 	a.stage.Every(ctx, a.cfg.BatchInterval, func() { a.writer.mailbox.TrySend(writerMessage{tick: true}) })
 	a.stage.Every(ctx, sweepInterval, func() {
 		for _, s := range a.shards {

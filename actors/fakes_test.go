@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/engine/limit"
 )
 
 var errAway = errors.New("the store is away")
@@ -196,6 +197,12 @@ func makeLink(code string, version uint64) engine.Link {
 // start runs actors on a fake store and journal; adjust may change the Config.
 func start(t testing.TB, store *fakeStore, journal *fakeJournal, adjust func(*Config)) *Actors {
 	t.Helper()
+	return startWith(t, store, journal, adjust, nil)
+}
+
+// startWith is start with limiters to exchange.
+func startWith(t testing.TB, store *fakeStore, journal *fakeJournal, adjust func(*Config), limiters map[string]*limit.Limiter) *Actors {
+	t.Helper()
 	cfg := Config{
 		Links: store, Clicks: store, Journal: journal, SetAside: func(engine.Click, error) error { return nil },
 		Shards: 4, CacheBytes: 64 << 20, BatchInterval: time.Millisecond, LookupTimeout: 30 * time.Second, LoadTimeout: time.Minute,
@@ -208,6 +215,7 @@ func start(t testing.TB, store *fakeStore, journal *fakeJournal, adjust func(*Co
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.ExchangeRates(limiters)
 	a.Start(t.Context())
 	t.Cleanup(func() {
 		if err := a.Stop(context.Background()); err != nil {

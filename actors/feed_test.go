@@ -106,6 +106,7 @@ type cluster struct {
 	log       *fakeLog
 	bus       *fakeBus
 	instances []*Actors
+	limiters  []*limit.Limiter // one an instance, of 200 requests an hour
 }
 
 func startCluster(t *testing.T, n int, withBus bool) *cluster {
@@ -113,13 +114,15 @@ func startCluster(t *testing.T, n int, withBus bool) *cluster {
 	c := &cluster{store: newFakeStore(), log: &fakeLog{}, bus: &fakeBus{listeners: map[engine.NodeID]func(engine.BusMessage){}}}
 	for i := range n {
 		journal := namedJournal{newFakeJournal(1), engine.NodeID(fmt.Sprintf("node-%d", i))}
-		c.instances = append(c.instances, start(t, c.store, journal.fakeJournal, func(cfg *Config) {
+		limiter := limit.New(limit.Rate{Requests: 200, Period: time.Hour})
+		c.limiters = append(c.limiters, limiter)
+		c.instances = append(c.instances, startWith(t, c.store, journal.fakeJournal, func(cfg *Config) {
 			cfg.Journal, cfg.Changes = journal, c.log
 			cfg.Now = func() time.Time { return time.Now().Add(time.Duration(4*i-2) * time.Second) }
 			if withBus {
 				cfg.Bus = c.bus
 			}
-		}))
+		}, map[string]*limit.Limiter{"api": limiter}))
 	}
 	for _, a := range c.instances {
 		until(t, "the feed knows its position", func() bool { return a.feed.polls.Load() > 0 })
@@ -271,13 +274,6 @@ func TestUnreadableLogIsSaid(t *testing.T) {
 // TestRateLimitHoldsAcrossInstances spends one client's limit on two instances as fast as they allow.
 func TestRateLimitHoldsAcrossInstances(t *testing.T) {
 	c := startCluster(t, 2, true)
-	rate := limit.Rate{Requests: 200, Period: time.Hour}
-	var limiters []*limit.Limiter
-	for _, a := range c.instances {
-		l := limit.New(rate)
-		limiters = append(limiters, l)
-		a.rates.limiters = map[string]*limit.Limiter{"api": l}
-	}
 	until(t, "spending is exchanged", func() bool {
 		for _, a := range c.instances {
 			a.rates.mailbox.TrySend(struct{}{})
@@ -295,7 +291,7 @@ func TestRateLimitHoldsAcrossInstances(t *testing.T) {
 	// Many rounds of both spending all they may, then telling each other.
 	for {
 		before := allowed
-		for i, l := range limiters {
+		for i, l := range c.limiters {
 			// The instances' clocks are 4 s apart.
 			now := time.Now().Add(time.Duration(4*i-2) * time.Second).UnixNano()
 			for l.Take(7, now, c.instances[i].RateShare()).Allowed {

@@ -25,6 +25,7 @@ type loader struct {
 	leasing   int  // workers
 	giving    bool // a worker gives visits back
 
+	answered atomic.Int64 // Unix nanoseconds of the latest answer of the store; 0 after a failure
 	queries  atomic.Int64
 	keys     atomic.Int64
 	failures atomic.Int64 // of queries, in a row
@@ -68,6 +69,7 @@ type loaderMessage struct {
 	lease    *lease
 	giveBack *giveBack
 	ended    workerKind // a worker is done
+	leasable bool       // leases may be taken from now on
 }
 
 type workerKind uint8
@@ -84,8 +86,6 @@ const (
 	// leasersMax leases are asked for at once.
 	leasersMax = 4
 )
-
-var errLeasesClosed = errors.New("clicks from before the start are still being stored; visits can be leased after that")
 
 // Receive implements stage.Behavior.
 func (l *loader) Receive(m loaderMessage) {
@@ -128,7 +128,8 @@ func (l *loader) start() {
 		l.loading++
 		l.work(workerLoad, func() { l.load(batch) }, func(err error) { answerLoads(batch, nil, err) })
 	}
-	for len(l.leases) > 0 && l.leasing < leasersMax {
+	// Until the old leases are reclaimed the visitors wait, for as long as they do for any look-up.
+	for len(l.leases) > 0 && l.leasing < leasersMax && l.leasable.Load() {
 		ask := l.leases[0]
 		l.leases = l.leases[1:]
 		l.leasing++
@@ -172,13 +173,22 @@ func (l *loader) load(batch []*load) {
 	l.keys.Add(int64(len(keys)))
 	links, err := l.cfg.Links.LoadLinks(ctx, keys)
 	if err != nil {
+		l.answered.Store(0)
 		if n := l.failures.Add(1); n == 1 {
 			l.cfg.Logger.Warn("store does not answer look-ups", "keys", len(keys), "err", err)
 		}
-	} else if n := l.failures.Swap(0); n > 0 {
-		l.cfg.Logger.Info("store answers look-ups again", "failures", n)
+	} else {
+		l.answered.Store(l.cfg.Now().UnixNano())
+		if n := l.failures.Swap(0); n > 0 {
+			l.cfg.Logger.Info("store answers look-ups again", "failures", n)
+		}
 	}
 	answerLoads(batch, links, err)
+}
+
+// well reports whether the store has answered a look-up within the last LookupTimeout or two. Safe for concurrent use.
+func (l *loader) well() bool {
+	return l.cfg.Now().UnixNano()-l.answered.Load() < 2*int64(l.cfg.LookupTimeout)
 }
 
 func answerLoads(batch []*load, links []engine.Link, err error) {
@@ -192,10 +202,6 @@ func answerLoads(batch []*load, links []engine.Link, err error) {
 }
 
 func (l *loader) lease(ask *lease) {
-	if !l.leasable.Load() {
-		answerLease(ask, 0, errLeasesClosed)
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.LoadTimeout)
 	defer cancel()
 	n, err := l.cfg.Clicks.LeaseVisits(ctx, l.cfg.Journal.Node(), ask.link, ask.want)

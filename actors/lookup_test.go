@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,6 +113,8 @@ func TestStalledStoreIsGivenUpAndItsLateAnswerReachesNobodyElse(t *testing.T) {
 	})
 }
 
+func never() bool { return false }
+
 // TestReplyGenerations answers, times out and reuses replies in random order: an answer reaches the request it is for, or nobody.
 func TestReplyGenerations(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
@@ -120,11 +123,11 @@ func TestReplyGenerations(t *testing.T) {
 		r, tick := acquireReply()
 		if rnd.IntN(2) == 0 {
 			go tick.answer(engine.Resolution{Link: engine.LinkID(i)})
-			if res, ok := r.wait(time.Minute); !ok || res.Link != engine.LinkID(i) {
+			if res, ok := r.wait(time.Minute, never); !ok || res.Link != engine.LinkID(i) {
 				t.Fatalf("request %d got the answer of %d (%v)", i, res.Link, ok)
 			}
 		} else {
-			if _, ok := r.wait(0); ok {
+			if _, ok := r.wait(0, never); ok {
 				t.Fatalf("request %d was answered by somebody", i)
 			}
 			late = append(late, tick)
@@ -187,7 +190,7 @@ func TestStaleLoadIsNeverStored(t *testing.T) {
 			case 0:
 				r, tick := acquireReply()
 				s.Receive(shardMessage{kind: kindLookup, key: key, waiter: waiter{ticket: tick}})
-				r.wait(0)
+				r.wait(0, never)
 				r.release()
 			case 1: // the store answers a question as of now
 				if len(asked) > 0 {
@@ -395,5 +398,29 @@ func TestDistrustReachesWhatIsBeingRead(t *testing.T) {
 	}
 	if _, refresh, ok := s.table.Lookup(old.Key().Hash(), engine.DefaultDomain, []byte("old"), s.now()); !ok || !refresh {
 		t.Errorf("what was published in the same second is served %v, refreshed %v; want both", ok, refresh)
+	}
+}
+
+func TestSlowStoreThatAnswersIsWaitedForLonger(t *testing.T) {
+	store := newFakeStore(makeLink("slow", 1), makeLink("other", 1))
+	release := make(chan struct{})
+	var queries atomic.Int64
+	store.onLoad = func() error {
+		if queries.Add(1) == 1 {
+			<-release
+		}
+		return nil
+	}
+	a := start(t, store, newFakeJournal(1), func(c *Config) { c.LookupTimeout = 300 * time.Millisecond })
+	outcome := make(chan engine.Outcome)
+	go func() { outcome <- resolve(a, "slow", engine.VisitCounted).Outcome }()
+	began := time.Now()
+	// Others are answered for longer than the first visitor would wait for a store that answers nobody.
+	for i := 0; time.Since(began) < 450*time.Millisecond; i++ {
+		resolve(a, fmt.Sprintf("n%d", i), engine.VisitCounted)
+	}
+	close(release)
+	if got := <-outcome; got != engine.OutcomeRedirect {
+		t.Errorf("Outcome = %v, want redirect", got)
 	}
 }

@@ -65,20 +65,26 @@ func (t ticket) answer(res engine.Resolution) bool {
 	return true
 }
 
-// wait returns the answer and true, or false after max. Then it is r's owner again and must release it.
-func (r *reply) wait(max time.Duration) (engine.Resolution, bool) {
-	r.timer.Reset(max)
-	select {
-	case <-r.ready:
-		r.timer.Stop()
+// wait returns the answer and true, or false when it did not come within max; each time max is over, longer may grant it once
+// more. After false the caller is r's owner again, as after true, and must release it.
+func (r *reply) wait(max time.Duration, longer func() bool) (engine.Resolution, bool) {
+	for {
+		r.timer.Reset(max)
+		select {
+		case <-r.ready:
+			r.timer.Stop()
+			return r.resolution, true
+		case <-r.timer.C:
+		}
+		if longer() {
+			continue
+		}
+		waiting := r.state.Load()
+		if waiting&phaseAnswered == 0 && r.state.CompareAndSwap(waiting, waiting|phaseAnswered) {
+			return engine.Resolution{}, false
+		}
+		// An answer won the race; it is a few instructions away.
+		<-r.ready
 		return r.resolution, true
-	case <-r.timer.C:
 	}
-	waiting := r.state.Load()
-	if waiting&phaseAnswered == 0 && r.state.CompareAndSwap(waiting, waiting|phaseAnswered) {
-		return engine.Resolution{}, false
-	}
-	// An answer won the race; it is a few instructions away.
-	<-r.ready
-	return r.resolution, true
 }

@@ -58,7 +58,7 @@ func decide(budgets *table.Budgets, e table.Entry, res engine.Resolution, now in
 }
 
 // Load implements engine.Resolver. When too many visitors wait for the shard already, it answers OutcomeShed at once; when the
-// store takes longer than Config.LookupTimeout, OutcomeUnavailable.
+// store takes longer than Config.LookupTimeout, or patienceMax times as long while it answers others, OutcomeUnavailable.
 func (a *Actors) Load(miss engine.Resolution, domain engine.DomainID, code []byte, now int64, visit engine.Visit) engine.Resolution {
 	s := a.shards[miss.Shard]
 	s.misses.Add(1)
@@ -73,11 +73,20 @@ func (a *Actors) Load(miss engine.Resolution, domain engine.DomainID, code []byt
 	if !s.mailbox.TrySend(shardMessage{kind: kindLookup, key: key, waiter: waiter{ticket: t, at: now, visit: visit}}) {
 		return s.shed(miss)
 	}
-	if res, ok := r.wait(a.cfg.LookupTimeout); ok {
+	waits := 1
+	res, ok := r.wait(a.cfg.LookupTimeout, func() bool {
+		waits++
+		return waits <= patienceMax && a.loader.well()
+	})
+	if ok {
 		return res
 	}
 	return s.resolution(engine.OutcomeUnavailable, miss.Hash)
 }
+
+// patienceMax times the LookupTimeout a visitor waits for a store that is slow but answers: a busy machine is no outage. A store
+// that answers nobody is given up after one.
+const patienceMax = 4
 
 func (s *shard) shed(miss engine.Resolution) engine.Resolution {
 	s.sheds.Add(1)

@@ -18,8 +18,9 @@ type writer struct {
 	cfg     *Config
 	stage   *stage.Stage
 	mailbox *stage.Mailbox[writerMessage]
-	// leasable is set when the node's old leases have been reclaimed.
+	// leasable is set when the node's old leases have been reclaimed, and the loader told.
 	leasable *atomic.Bool
+	tell     func()
 
 	busy      bool
 	drained   []chan<- error // who waits for an empty journal; each has room for the answer
@@ -151,6 +152,7 @@ func (w *writer) flush() *flushed {
 			return &flushed{err: fmt.Errorf("reclaim leased visits: %w", err)}
 		}
 		w.leasable.Store(true)
+		w.tell()
 	}
 	batch, full, err := w.read()
 	if err != nil || len(batch.Moves) == 0 {

@@ -172,7 +172,7 @@ func TestVisitsAreLeasedOnlyWhenOldClicksAreStored(t *testing.T) {
 		}
 		return true, nil
 	}
-	a := start(t, store, journal, func(c *Config) { c.Shards = 1 })
+	a := start(t, store, journal, func(c *Config) { c.Shards, c.LookupTimeout = 1, time.Millisecond })
 	if got := resolve(a, "limited", engine.VisitCounted).Outcome; got != engine.OutcomeUnavailable {
 		t.Errorf("Outcome with old clicks unstored = %v, want unavailable", got)
 	}
