@@ -42,6 +42,7 @@ type writer struct {
 	setAside  atomic.Int64
 	nanos     atomic.Int64
 	fenced    atomic.Bool
+	settled   once // at the end of the first flush
 	lastError atomic.Pointer[string]
 }
 
@@ -142,6 +143,7 @@ func (w *writer) settle(err error) {
 func (w *writer) flush() *flushed {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
+	defer w.settled.close()
 	if !w.known {
 		if err := w.locate(ctx); err != nil {
 			return &flushed{err: err}
@@ -178,11 +180,13 @@ func (w *writer) locate(ctx context.Context) error {
 		return fmt.Errorf("read checkpoints: %w", err)
 	}
 	lanes := w.cfg.Journal.Lanes()
-	if w.positions != nil {
-		if lane, ok := w.foreign(stored); ok {
-			w.fenced.Store(true)
-			return fmt.Errorf("lane %d of node %s: %w; give each instance a data directory of its own", lane, node, engine.ErrFenced)
+	if w.positions == nil {
+		if stored, err = w.watch(ctx, stored); err != nil {
+			return err
 		}
+	} else if lane, ok := w.foreign(stored); ok {
+		w.fenced.Store(true)
+		return fmt.Errorf("lane %d of node %s: %w; give each instance a data directory of its own", lane, node, engine.ErrFenced)
 	}
 	w.positions = make([]engine.Position, lanes)
 	for lane := range lanes {

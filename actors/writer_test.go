@@ -1,10 +1,13 @@
 package actors
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/carom-dev/carom/engine"
@@ -151,6 +154,53 @@ func TestAnotherWriterOfThisNodeIsFencedOff(t *testing.T) {
 	store.mu.Lock()
 	store.checkpoints[0] = 1
 	store.mu.Unlock()
+}
+
+// TestACopyOfALivingNodeIsFencedOff holds that who comes second yields: the checkpoints that move are another's.
+func TestACopyOfALivingNodeIsFencedOff(t *testing.T) {
+	for _, rule := range []struct {
+		name   string
+		moves  int // of the checkpoints, by another process
+		fenced bool
+	}{
+		{"the last batch of a dead process is none", 1, false},
+		{"a living process", 1 << 30, true},
+	} {
+		t.Run(rule.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store, journal := newFakeStore(), newFakeJournal(1)
+				store.checkpoints[0] = 7
+				journal.append(0, engine.Click{Link: 1})
+				asked := 0
+				cfg := Config{Journal: journal, Changes: &fakeLog{}, BatchInterval: time.Millisecond, Clicks: &movingStore{store, func() {
+					if asked++; asked > 1 && asked <= rule.moves+1 {
+						store.checkpoints[0]++
+					}
+				}}}
+				w := &writer{cfg: &cfg, leasable: &atomic.Bool{}, tell: func() {}, settled: once{done: make(chan struct{})}}
+				err := w.locate(t.Context())
+				if errors.Is(err, engine.ErrFenced) != rule.fenced || w.fenced.Load() != rule.fenced || !rule.fenced && err != nil {
+					t.Errorf("locate = %v with fenced %v, want fenced %v", err, w.fenced.Load(), rule.fenced)
+				}
+				if rule.fenced && (w.health().Status != engine.HealthFail || len(store.clicks()) != 0) {
+					t.Errorf("health is %v with %d clicks stored, want fail and none", w.health(), len(store.clicks()))
+				}
+			})
+		})
+	}
+}
+
+// movingStore has something done each time its checkpoints are read.
+type movingStore struct {
+	*fakeStore
+	asked func()
+}
+
+func (s *movingStore) Checkpoints(ctx context.Context, node engine.NodeID) (map[int]engine.Position, error) {
+	s.mu.Lock()
+	s.asked()
+	s.mu.Unlock()
+	return s.fakeStore.Checkpoints(ctx, node)
 }
 
 // TestVisitsAreLeasedOnlyWhenOldClicksAreStored holds the order that keeps budgets exact over a crash.

@@ -145,6 +145,9 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		stops.add("leave the database alone", keeper.stop)
 	}
 	acting.Start(ctx)
+	if keeper != nil {
+		awaitSettled(ctx, acting)
+	}
 
 	listeners, err := server.Listen(ctx, string(s.Listen))
 	if err != nil {
@@ -168,6 +171,20 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	case err := <-served:
 		served <- nil
 		return fmt.Errorf("serve: %w", err)
+	}
+}
+
+// settleTimeout bounds how long the listening waits for the writer, so that a database that is away delays no start.
+const settleTimeout = 2 * time.Second
+
+// awaitSettled waits for a moment until links with a visit budget can be served.
+func awaitSettled(ctx context.Context, acting *actors.Actors) {
+	late := time.NewTimer(settleTimeout)
+	defer late.Stop()
+	select {
+	case <-acting.Settled():
+	case <-late.C:
+	case <-ctx.Done():
 	}
 }
 
