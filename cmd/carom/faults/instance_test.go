@@ -281,7 +281,7 @@ func proxied(t *testing.T, addr, url string) (*testservices.Proxy, string) {
 // ownPostgres is a server that the test may stop.
 func ownPostgres(t *testing.T) *testservices.Postgres {
 	t.Helper()
-	pg, err := testservices.StartPostgres(testservices.PostgresConfig{})
+	pg, err := testservices.StartPostgres(testservices.PostgresConfig{Durable: true})
 	if err != nil {
 		t.Fatal(err)
 	}
