@@ -69,7 +69,8 @@ func (w *writer) health() engine.Health {
 	reason := w.lastError.Load()
 	switch {
 	case w.fenced.Load():
-		return engine.Health{Status: engine.HealthFail, Reason: "another process writes under this node's id; give each instance a data directory of its own and restart"}
+		return engine.Health{Status: engine.HealthFail, Reason: "the checkpoints in the store were moved by somebody else: another process has this node's id (give each instance a data directory of its own), " +
+			"or the database went back to an earlier state; the journal keeps the clicks, and a restart goes on from where the store is"}
 	case reason != nil:
 		return engine.Health{Status: engine.HealthWarn, Reason: "clicks wait in the journal: " + *reason}
 	}
