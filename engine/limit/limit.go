@@ -88,6 +88,8 @@ type stripe struct {
 type cell struct {
 	tat   int64 // theoretical arrival time, Unix nanoseconds
 	spent int64 // units taken here since the last Spent
+	// told are those that the last Spent told of. What others took at the same time may not have been heard yet, as they tell later.
+	told int64
 }
 
 // New makes a Limiter. With the zero Rate everything is allowed.
@@ -136,9 +138,10 @@ func (l *Limiter) decide(key uint64, now int64, share float64, take bool) Decisi
 	c.tat = max(c.tat, now)
 	left := max(burst-(c.tat-now), 0) / interval
 	d := Decision{Limit: l.rate.Requests}
-	// The last unit of a burst may start one interval before its time. Of what was left at the last exchange, at least one unit
-	// may be spent: a limit of one a minute must not be none.
-	d.Allowed = c.tat+interval-now <= burst && float64(c.spent) < max(float64(left+c.spent)*unawareMax, 1)
+	// The last unit of a burst may start one interval before its time. Of what was left when all had been heard, at least one
+	// unit may be spent: a limit of one a minute must not be none.
+	unheard := c.spent + c.told
+	d.Allowed = c.tat+interval-now <= burst && float64(unheard) < max(float64(left+unheard)*unawareMax, 1)
 	if d.Allowed && take {
 		c.tat += interval
 		c.spent++
@@ -194,9 +197,11 @@ func (l *Limiter) Spent(now int64, each func(key uint64, units int64)) {
 		spends = spends[:0]
 		s.mu.Lock()
 		for key, c := range s.keys {
-			if c.spent > 0 {
-				spends = append(spends, spend{key, c.spent})
-				c.spent = 0
+			if c.spent > 0 || c.told > 0 {
+				if c.spent > 0 {
+					spends = append(spends, spend{key, c.spent})
+				}
+				c.spent, c.told = 0, c.spent
 				s.keys[key] = c
 			} else if c.tat <= now {
 				delete(s.keys, key)

@@ -217,8 +217,13 @@ func (i *instance) health(ctx context.Context) (map[string]part, error) {
 // until asks again and again until done says so, and returns how long that took.
 func until(t *testing.T, what string, done func() bool) time.Duration {
 	t.Helper()
+	return untilEvery(t, 5*time.Millisecond, what, done)
+}
+
+func untilEvery(t *testing.T, interval time.Duration, what string, done func() bool) time.Duration {
+	t.Helper()
 	began := time.Now()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for !done() {
 		if time.Since(began) > patience {
@@ -256,7 +261,7 @@ func waitTogether(t *testing.T, instances ...*instance) {
 	want := fmt.Sprintf("%d/%d", len(instances), len(instances))
 	for k, i := range instances {
 		edits := 0
-		until(t, want+" instances know an edit", func() bool {
+		untilEvery(t, 50*time.Millisecond, want+" instances know an edit", func() bool {
 			edits++
 			return edit(t, i, l.Path(), fmt.Sprintf("https://example.com/together/%d/%d", k, edits)) == want
 		})
