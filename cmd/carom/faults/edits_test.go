@@ -45,6 +45,7 @@ func TestEditsArrive(t *testing.T) {
 
 // TestEditsArriveWithoutTheBus cuts the bus just before an edit, in two ways.
 func TestEditsArriveWithoutTheBus(t *testing.T) {
+	t.Parallel()
 	redis := ownRedis(t)
 	database := onDatabase(services.Database(t, "", nil))
 	proxy, through := proxied(t, redis.Addr(), redis.URL())

@@ -53,6 +53,7 @@ func TestPostgresDown(t *testing.T) {
 
 // TestPostgresFaults breaks the line to the server in all ways, one after the other, under load.
 func TestPostgresFaults(t *testing.T) {
+	t.Parallel()
 	pg := ownPostgres(t)
 	proxy, through := proxied(t, pg.Addr(), pg.URL("postgres"))
 	maker := start(t, t.TempDir(), onDatabase(pg.URL("postgres")))

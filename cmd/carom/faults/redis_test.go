@@ -11,6 +11,7 @@ import (
 
 // TestRedisFaults takes Redis away in all ways, under load and edits: nobody notices but by how fast an edit arrives.
 func TestRedisFaults(t *testing.T) {
+	t.Parallel()
 	redis := ownRedis(t)
 	proxy, through := proxied(t, redis.Addr(), redis.URL())
 	database := onDatabase(services.Database(t, "", nil))
@@ -65,6 +66,7 @@ func TestRedisFaults(t *testing.T) {
 
 // TestRedisFailover kills the master; a Sentinel makes the replica the new one.
 func TestRedisFailover(t *testing.T) {
+	t.Parallel()
 	sentinel, err := testservices.StartRedisSentinel()
 	if err != nil {
 		t.Fatal(err)
