@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -75,20 +74,6 @@ type feedMessage struct {
 	ack      *engine.BusMessage
 }
 
-// polled is a page of the change log.
-type polled struct {
-	changes []engine.Change
-	located bool // the position was found out, and is at
-	at      engine.AuditID
-	err     error
-}
-
-// appliedPage says that the shards have taken a page over.
-type appliedPage struct {
-	last engine.AuditID
-	more bool
-}
-
 type sent struct {
 	messages []engine.BusMessage
 	err      error
@@ -100,10 +85,6 @@ const (
 	busSilence        = 1500 * time.Millisecond
 	// peerGone without a heartbeat, and an instance counts as gone.
 	peerGone = 3 * time.Second
-	// pollInterval bounds how late an edit can be seen when the bus lost it; the query reads one index entry.
-	pollInterval = time.Second
-	pollPage     = 1000
-	pollTimeout  = 5 * time.Second
 	// feedMailboxMax messages from the bus may wait; more are dropped, and the change log is read instead.
 	feedMailboxMax = 8192
 	// outboxMax messages may wait for the bus; more are dropped, and the others find a gap in the sequence.
@@ -303,74 +284,6 @@ func (f *feed) countLive(now time.Time) {
 		}
 	}
 	f.live.Store(int64(len(f.peers)) + 1)
-}
-
-// poll reads the change log behind the position; once more afterwards when it is being read already.
-func (f *feed) poll() {
-	if f.polling {
-		f.pollAgain = true
-		return
-	}
-	f.polling = true
-	f.polledAt = f.cfg.Now()
-	position, located := f.position, f.located
-	f.stage.Go("feed", func() {
-		f.mailbox.Post(feedMessage{polled: f.read(located, position)})
-	}, func(err error) { f.mailbox.Post(feedMessage{polled: &polled{err: err}}) })
-}
-
-func (f *feed) read(located bool, position engine.AuditID) *polled {
-	ctx, cancel := context.WithTimeout(context.Background(), pollTimeout)
-	defer cancel()
-	f.polls.Add(1)
-	if !located {
-		at, err := f.cfg.Changes.LastChange(ctx)
-		if err != nil {
-			return &polled{err: fmt.Errorf("find the end of the change log: %w", err)}
-		}
-		return &polled{located: true, at: at}
-	}
-	changes, err := f.cfg.Changes.ChangesSince(ctx, position, pollPage)
-	if err != nil {
-		return &polled{err: fmt.Errorf("read the change log: %w", err)}
-	}
-	return &polled{changes: changes}
-}
-
-// page applies a page of the change log.
-func (f *feed) page(p *polled) {
-	if p.err != nil {
-		if f.logError.Swap(new(p.err.Error())) == nil {
-			f.cfg.Logger.Warn("change log can't be read; published links are served as they are", "err", p.err)
-		}
-		f.polling = false
-		return
-	}
-	if f.logError.Swap(nil) != nil {
-		f.cfg.Logger.Info("change log is being read again")
-	}
-	if p.located {
-		// What was published before the position was known may be older than it.
-		f.located, f.position = true, p.at
-		f.distrust()
-	}
-	if len(p.changes) == 0 {
-		f.pageApplied(&appliedPage{last: f.position})
-		return
-	}
-	last, more := p.changes[len(p.changes)-1].ID, len(p.changes) == pollPage
-	f.applyAll(p.changes, func() {
-		f.mailbox.Post(feedMessage{applied: &appliedPage{last: last, more: more}})
-	})
-}
-
-func (f *feed) pageApplied(p *appliedPage) {
-	f.polling = false
-	f.position = max(f.position, p.last)
-	if p.more || f.pollAgain {
-		f.pollAgain = false
-		f.poll()
-	}
 }
 
 // post queues a message for the bus.

@@ -83,6 +83,38 @@ func (l *Link) Check() error {
 	return &Error{Code: CodeInvalid, Message: "the link has fields that are not accepted", Fields: fields}
 }
 
+// Created is l as it is when it has just been made, under id, at the time at.
+func (l Link) Created(id LinkID, at time.Time) Link {
+	l.Normalize()
+	l.ID, l.Version, l.Clicks, l.CreatedAt, l.UpdatedAt = id, 1, 0, at, at
+	return l
+}
+
+// Edited is l as edit leaves it: its next version, changed at the time at. changed is false, and l comes back as it is, when edit
+// changes nothing that counts (see Same). What edit does to identity, counts, version and times is ignored; a changed code and
+// fields that Check does not accept are errors, and edit's own error comes back as it is.
+func (l Link) Edited(edit func(*Link) error, at time.Time) (next Link, changed bool, err error) {
+	next = l
+	if err := edit(&next); err != nil {
+		return Link{}, false, err
+	}
+	next.Normalize()
+	next.ID, next.Domain, next.Clicks, next.Version, next.CreatedAt, next.UpdatedAt = l.ID, l.Domain, l.Clicks, l.Version, l.CreatedAt, l.UpdatedAt
+	if next.Code != l.Code {
+		return Link{}, false, &Error{Code: CodeInvalid, Message: "the change is not accepted", Fields: []FieldError{
+			{Field: "code", Detail: "can't be changed, as a code belongs to its link for ever; make another link"},
+		}}
+	}
+	if next.Same(&l) {
+		return l, false, nil
+	}
+	if err := next.Check(); err != nil {
+		return Link{}, false, err
+	}
+	next.Version, next.UpdatedAt = l.Version+1, at
+	return next, true, nil
+}
+
 // Normalize brings the times to UTC and microseconds, the precision that every store keeps.
 func (l *Link) Normalize() {
 	for _, t := range []*time.Time{&l.ValidSince, &l.ValidUntil, &l.CreatedAt, &l.UpdatedAt} {

@@ -83,7 +83,7 @@ func (p *importPlan) start(ctx context.Context, tx pgx.Tx, links []engine.Link) 
 	firsts := make([]*engine.Link, 0, len(links))
 	for i := range links {
 		if p.current[links[i].Key()] == nil {
-			k := &known{link: newLink(links[i], p.by.At)}
+			k := &known{link: links[i].Created(0, p.by.At)}
 			p.current[k.link.Key()] = k
 			firsts = append(firsts, &k.link)
 		}

@@ -100,7 +100,7 @@ func (s *Store) CreateLink(ctx context.Context, l engine.Link, by engine.Author,
 				return err
 			}
 		}
-		stored = newLink(l, by.At)
+		stored = l.Created(0, by.At)
 		made, err := rowsOf([]*engine.Link{&stored}).insert(ctx, tx)
 		if err != nil {
 			return domainRefusal(err)
@@ -134,13 +134,6 @@ func (s *Store) moment(at time.Time) time.Time {
 		at = s.cfg.Now()
 	}
 	return at.UTC().Truncate(time.Microsecond)
-}
-
-// newLink is l as it is when it has just been made, but for its id.
-func newLink(l engine.Link, at time.Time) engine.Link {
-	l.Normalize()
-	l.ID, l.Version, l.Clicks, l.CreatedAt, l.UpdatedAt = 0, 1, 0, at, at
-	return l
 }
 
 // claim takes the idempotency key for this transaction, or finds the link that an earlier call with it made. Two calls at the same time: the second
@@ -191,25 +184,10 @@ func (s *Store) UpdateLink(
 		if err != nil {
 			return err
 		}
-		stored = before
-		if editErr = edit(&stored); editErr != nil {
+		var changed bool
+		if stored, changed, editErr = before.Edited(edit, by.At); editErr != nil || !changed {
 			return editErr
 		}
-		stored.Normalize()
-		stored.ID, stored.Domain, stored.Clicks, stored.Version = before.ID, before.Domain, before.Clicks, before.Version
-		stored.CreatedAt, stored.UpdatedAt = before.CreatedAt, before.UpdatedAt
-		if stored.Code != before.Code {
-			return &engine.Error{Code: engine.CodeInvalid, Message: "the change is not accepted", Fields: []engine.FieldError{
-				{Field: "code", Detail: "can't be changed; make another link"},
-			}}
-		}
-		if stored.Same(&before) {
-			return nil
-		}
-		if err := stored.Check(); err != nil {
-			return err
-		}
-		stored.Version, stored.UpdatedAt = before.Version+1, by.At
 		if err := rowsOf([]*engine.Link{&stored}).update(ctx, tx); err != nil {
 			return err
 		}

@@ -91,7 +91,7 @@ func (p *importPlan) decide(i int, l engine.Link) {
 	l.Normalize()
 	there := p.current[l.Key()]
 	if there == nil {
-		made := &importLink{Link: newLink(l, p.nextID, p.by.At), listed: true}
+		made := &importLink{Link: l.Created(p.nextID, p.by.At), listed: true}
 		p.nextID++
 		p.current[made.Key()] = made
 		p.made = append(p.made, made)

@@ -121,7 +121,7 @@ func (s *Store) CreateLink(ctx context.Context, l engine.Link, by engine.Author,
 		if err != nil {
 			return err
 		}
-		stored = newLink(l, engine.LinkID(id), by.At)
+		stored = l.Created(engine.LinkID(id), by.At)
 		if err := s.insertLinks(ctx, tx, []engine.Link{stored}); err != nil {
 			return err
 		}
@@ -147,13 +147,6 @@ func (s *Store) moment(at time.Time) time.Time {
 		at = s.now()
 	}
 	return at.UTC().Truncate(time.Microsecond)
-}
-
-// newLink is l as it is when it has just been made.
-func newLink(l engine.Link, id engine.LinkID, at time.Time) engine.Link {
-	l.Normalize()
-	l.ID, l.Version, l.Clicks, l.CreatedAt, l.UpdatedAt = id, 1, 0, at, at
-	return l
 }
 
 // nextID is the id of a table's next row. It stays so until the end of the transaction, as there is one writer.
@@ -196,25 +189,10 @@ func (s *Store) UpdateLink(
 		if err != nil {
 			return err
 		}
-		stored = before
-		if editErr = edit(&stored); editErr != nil {
+		var changed bool
+		if stored, changed, editErr = before.Edited(edit, by.At); editErr != nil || !changed {
 			return editErr
 		}
-		stored.Normalize()
-		stored.ID, stored.Domain, stored.Clicks, stored.Version = before.ID, before.Domain, before.Clicks, before.Version
-		stored.CreatedAt, stored.UpdatedAt = before.CreatedAt, before.UpdatedAt
-		if stored.Code != before.Code {
-			return &engine.Error{Code: engine.CodeInvalid, Message: "the change is not accepted", Fields: []engine.FieldError{
-				{Field: "code", Detail: "can't be changed; make another link"},
-			}}
-		}
-		if stored.Same(&before) {
-			return nil
-		}
-		if err := stored.Check(); err != nil {
-			return err
-		}
-		stored.Version, stored.UpdatedAt = before.Version+1, by.At
 		if err := updateLink(ctx, tx, &stored); err != nil {
 			return err
 		}
