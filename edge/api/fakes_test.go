@@ -110,23 +110,14 @@ func (s *fakeStore) UpdateLink(_ context.Context, id engine.LinkID, action engin
 	if l == nil {
 		return engine.Link{}, engine.Change{}, noLink(id)
 	}
-	trial := *l
-	if err := edit(&trial); err != nil {
+	if _, _, err := l.Edited(edit, by.At); err != nil {
 		return engine.Link{}, engine.Change{}, err
 	}
-	after := *l // run twice, as a store may
-	if err := edit(&after); err != nil {
-		return engine.Link{}, engine.Change{}, err
-	}
-	if after.Same(l) {
-		return *l, engine.Change{}, nil
-	}
-	if o := s.byCode(after.Code); o != nil && o.ID != id {
-		return engine.Link{}, engine.Change{}, engine.Errorf(engine.CodeConflict, "the code %q is taken", after.Code)
+	after, changed, err := l.Edited(edit, by.At) // run twice, as a store may
+	if err != nil || !changed {
+		return after, engine.Change{}, err
 	}
 	before := l.State()
-	after.Version++
-	after.UpdatedAt = by.At
 	*l = after
 	return after, s.log(&after, before, action, by), nil
 }

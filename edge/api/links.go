@@ -2,7 +2,6 @@ package api
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -199,9 +198,6 @@ func (a *API) edit(r *request, accepted []string, action engine.AuditAction, cha
 		}
 		if accepted == nil {
 			return nil // what is switched off need not pass today's rules
-		}
-		if l.Code != before.Code {
-			return &engine.FieldError{Field: "code", Detail: fmt.Sprintf("is %q and stays so: a code belongs to its link for ever; make a second link", before.Code)}
 		}
 		return finish(l, targets, before.Target)
 	})
