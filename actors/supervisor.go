@@ -69,8 +69,8 @@ func (w *writer) health() engine.Health {
 	reason := w.lastError.Load()
 	switch {
 	case w.fenced.Load():
-		return engine.Health{Status: engine.HealthFail, Reason: "the checkpoints in the store were moved by somebody else: another process has this node's id (give each instance a data directory of its own), " +
-			"or the database went back to an earlier state; the journal keeps the clicks, and a restart goes on from where the store is"}
+		return engine.Health{Status: engine.HealthFail, Reason: "the checkpoints in the store were moved by somebody else: stop the other process with this node's id and give it a data directory " +
+			"of its own; or the database went back to an earlier state: restart, and the clicks go on from there. Until then the journal keeps them"}
 	case reason != nil:
 		return engine.Health{Status: engine.HealthWarn, Reason: "clicks wait in the journal: " + *reason}
 	}

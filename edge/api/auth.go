@@ -52,10 +52,11 @@ func (a *API) authenticate(r *request, client uint64) (engine.APIKey, error) {
 		switch {
 		case err == nil:
 			key = found
+			a.keys.put(hash, key, r.now)
 		case engine.ErrorCodeOf(err) != engine.CodeNotFound:
 			return engine.APIKey{}, away(err)
 		}
-		a.keys.put(hash, key, r.now)
+		// That there is no such key is not remembered: it may be made on another instance the next moment.
 	}
 	if key.ID == 0 || !key.Matches(hash) || !key.Valid(r.now) {
 		r.ctx.Response.Header.Set("WWW-Authenticate", `Bearer realm="carom", error="invalid_token"`)
