@@ -44,6 +44,10 @@ func (s *Store) write(ctx context.Context, step string, fn func(context.Context,
 	if err := fn(ctx, tx); err != nil {
 		return s.wrap(step, err)
 	}
+	// The context ends a moment behind the store; a call under way does not slip through between the two.
+	if err := s.closing.Err(); err != nil {
+		return s.wrap(step, err)
+	}
 	if err := tx.Commit(); err != nil {
 		return s.wrap(step, fmt.Errorf("commit: %w", err))
 	}
