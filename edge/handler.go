@@ -14,10 +14,7 @@ import (
 
 // handle is the outermost handler: codes first, then whatever else has a name.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	defer s.recover(ctx)
-	if s.draining.Load() {
-		ctx.Response.SetConnectionClose()
-	}
+	defer s.finish(ctx)
 	if path := ctx.URI().PathOriginal(); ctx.IsGet() || ctx.IsHead() {
 		if code := codeOf(path); code != nil && !s.words.has(code) {
 			s.redirect(ctx, code)
@@ -76,13 +73,19 @@ func (s *Server) home(ctx *fasthttp.RequestCtx, requestID []byte) {
 	s.setRequestID(ctx, requestID)
 }
 
-// recover turns a panic of a handler into a 500: the server has no recover of its own, and one bad request must not end the
-// process.
-func (s *Server) recover(ctx *fasthttp.RequestCtx) {
-	p := recover()
-	if p == nil {
-		return
+// finish ends a request, whatever became of it. The server has no recover of its own, and one bad request must not end the
+// process. A drain that began while the request was under way is told in its answer, too.
+func (s *Server) finish(ctx *fasthttp.RequestCtx) {
+	if p := recover(); p != nil {
+		s.panicked(ctx, p)
 	}
+	if s.draining.Load() {
+		ctx.Response.SetConnectionClose()
+	}
+}
+
+// panicked turns a panic of a handler into a 500.
+func (s *Server) panicked(ctx *fasthttp.RequestCtx, p any) {
 	s.panics.Add(1)
 	given := []byte(wire.Header(ctx, "x-request-id"))
 	id := string(s.ids.Append(nil, ctx, given))
