@@ -4,7 +4,6 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // TestDrainUnderLoadLosesNothing asks the server to end while clicks come in at full speed: what was answered is in the store when
@@ -16,7 +15,7 @@ func TestDrainUnderLoadLosesNothing(t *testing.T) {
 	p := start(t, dir)
 	over, stopped := make(chan struct{}), make(chan error, 1)
 	go func() {
-		stopped <- errors.Join(recorded(t.Context(), p, 2000, over), p.Stop(60*time.Second))
+		stopped <- errors.Join(recorded(t.Context(), p, 2000, over), p.Stop(stopTimeout))
 	}()
 	code := replay(t, "-server", p.Addr, "-mark", "-repeat", "200", "-answered", answeredFile)
 	close(over)

@@ -150,7 +150,8 @@ func TestReplayThroughKills(t *testing.T) {
 	importSample(t, dir)
 	sample := readSample(t)
 	total := repeat * len(sample)
-	args := []string{"-mark", "-repeat", "12", "-answered", answeredFile, "-connections", "16"}
+	// Slow enough for the kills to come before all is answered: seconds in all, where the look at what is recorded takes milliseconds.
+	args := []string{"-mark", "-repeat", "12", "-answered", answeredFile, "-connections", "16", "-rate", "10000"}
 	for i := range kills {
 		p := start(t, dir)
 		over := make(chan struct{})

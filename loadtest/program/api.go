@@ -1,7 +1,6 @@
 package program
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -33,6 +32,7 @@ func (l *Link) Path() string { return "/urls/" + string(bytes.Trim(l.ID, `"`)) }
 
 // Click is what these programs need of a click.
 type Click struct {
+	ID        int64     `json:"id"`
 	Code      string    `json:"code"`
 	At        time.Time `json:"at"`
 	Status    int       `json:"status"`
@@ -56,8 +56,11 @@ type Stats struct {
 }
 
 // API is the process's API, asked with the admin key.
-func (p *Process) API() *API {
-	return &API{base: "http://" + p.Addr, http: &http.Client{Timeout: 30 * time.Second}}
+func (p *Process) API() *API { return p.APIThrough(nil) }
+
+// APIThrough is API by a transport; nil is the usual one.
+func (p *Process) APIThrough(transport http.RoundTripper) *API {
+	return &API{base: "http://" + p.Addr, http: &http.Client{Timeout: 30 * time.Second, Transport: transport}}
 }
 
 // Close drops idle connections.
@@ -87,24 +90,67 @@ func (a *API) Clicks(ctx context.Context) ([]Click, error) {
 	return pages[Click](ctx, a, "/clicks", 1000)
 }
 
-// Metric reads one of the server's counters.
+// ClickPage reads up to 1,000 stored clicks behind a cursor ("" for the start), and returns the cursor of the next page, or "".
+func (a *API) ClickPage(ctx context.Context, cursor string) ([]Click, string, error) {
+	query := url.Values{"limit": {"1000"}}
+	if cursor != "" {
+		query.Set("cursor", cursor)
+	}
+	p, err := page[Click](ctx, a, "/clicks?"+query.Encode())
+	return p.Data, p.next(), err
+}
+
+// ShortenMany makes up to 1,000 links at once.
+func (a *API) ShortenMany(ctx context.Context, links []map[string]any) error {
+	var body bytes.Buffer
+	for _, link := range links {
+		line, err := json.Marshal(link)
+		if err != nil {
+			return fmt.Errorf("write link: %w", err)
+		}
+		body.Write(append(line, '\n'))
+	}
+	text, err := a.send(ctx, http.MethodPost, "/shorten", "application/x-ndjson", body.Bytes())
+	if err != nil {
+		return err
+	}
+	if made := bytes.Count(text, []byte(`"outcome":"created"`)); made != len(links) {
+		return fmt.Errorf("%d links of %d were made: %.300s", made, len(links), text)
+	}
+	return nil
+}
+
+// Metric reads one of the server's figures.
 func (a *API) Metric(ctx context.Context, name string) (float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+"/metrics", nil)
+	all, err := a.Metrics(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("make request: %w", err)
+		return 0, err
 	}
-	resp, err := a.http.Do(req)
+	value, ok := all[name]
+	if !ok {
+		return 0, fmt.Errorf("read metrics: there is no %s", name)
+	}
+	return value, nil
+}
+
+// Metrics reads all of the server's figures, by their names with the labels.
+func (a *API) Metrics(ctx context.Context) (map[string]float64, error) {
+	text, err := a.send(ctx, http.MethodGet, "/metrics", "", nil)
 	if err != nil {
-		return 0, fmt.Errorf("ask for metrics: %w", err)
+		return nil, err
 	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			return strconv.ParseFloat(value, 64)
+	all := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		space := strings.LastIndexByte(line, ' ')
+		if space < 0 || line[0] == '#' {
+			continue
+		}
+		if all[line[:space]], err = strconv.ParseFloat(line[space+1:], 64); err != nil {
+			return nil, fmt.Errorf("read metrics: %w", err)
 		}
 	}
-	return 0, fmt.Errorf("read metrics: there is no %s", name)
+	return all, nil
 }
 
 // Stats reads a link's figures by hour.
@@ -141,44 +187,68 @@ func pages[T any](ctx context.Context, a *API, path string, limit int) ([]T, err
 	var all []T
 	query := url.Values{"limit": {strconv.Itoa(limit)}}
 	for {
-		var page struct {
-			Data       []T     `json:"data"`
-			NextCursor *string `json:"next_cursor"`
-		}
-		if err := a.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &page); err != nil {
+		p, err := page[T](ctx, a, path+"?"+query.Encode())
+		if err != nil {
 			return nil, err
 		}
-		all = append(all, page.Data...)
-		if page.NextCursor == nil || *page.NextCursor == "" {
+		all = append(all, p.Data...)
+		if p.next() == "" {
 			return all, nil
 		}
-		query.Set("cursor", *page.NextCursor)
+		query.Set("cursor", p.next())
 	}
 }
 
+// pageOf is one page of a list.
+type pageOf[T any] struct {
+	Data       []T     `json:"data"`
+	NextCursor *string `json:"next_cursor"`
+}
+
+func (p *pageOf[T]) next() string {
+	if p.NextCursor == nil {
+		return ""
+	}
+	return *p.NextCursor
+}
+
+func page[T any](ctx context.Context, a *API, path string) (p pageOf[T], err error) {
+	err = a.call(ctx, http.MethodGet, path, nil, &p)
+	return p, err
+}
+
 func (a *API) call(ctx context.Context, method, path string, body []byte, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, a.base+path, bytes.NewReader(body))
+	text, err := a.send(ctx, method, path, "application/json", body)
 	if err != nil {
-		return fmt.Errorf("make request: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+AdminKey)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := a.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask: %w", err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return fmt.Errorf("read answer of %s %s: %w", method, path, err)
-	}
-	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: status %d: %s", method, path, resp.StatusCode, text)
+		return err
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("read answer of %s %s: %w", method, path, err)
 	}
 	return nil
+}
+
+// send asks and returns the body of an answer that says yes.
+func (a *API) send(ctx context.Context, method, path, kind string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, a.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+AdminKey)
+	if body != nil {
+		req.Header.Set("Content-Type", kind)
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask: %w", err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read answer of %s %s: %w", method, path, err)
+	}
+	if resp.StatusCode/100 != 2 {
+		return nil, fmt.Errorf("%s %s: status %d: %s", method, path, resp.StatusCode, text)
+	}
+	return text, nil
 }

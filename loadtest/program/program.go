@@ -29,20 +29,23 @@ type Config struct {
 	Binary  string
 	DataDir string
 	Env     []string  // more variables, as NAME=value; they come last and so win
+	Prefix  []string  // a command that becomes the program, such as prlimit or setpriv with its arguments; empty: none
 	Stderr  io.Writer // gets a copy of the log; nil for nowhere
 }
 
 // Process is a running child. Its methods may be called from several goroutines.
 type Process struct {
-	Addr string // where it listens
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the child is gone and its log was read
-	err  error         // written before done is closed
+	Addr  string // where it listens
+	Admin string // where its admin listener does; "" when it has none
+	cmd   *exec.Cmd
+	done  chan struct{} // closed when the child is gone and its log was read
+	err   error         // written before done is closed
 }
 
 // Start runs `carom serve` on free ports and returns when it listens. Rate limits are off.
 func Start(ctx context.Context, cfg Config) (*Process, error) {
-	cmd := exec.Command(cfg.Binary, "serve") //nolint:noctx // the child outlives ctx, which bounds the start alone
+	args := append(append([]string{}, cfg.Prefix...), cfg.Binary, "serve")
+	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // the child outlives ctx, which bounds the start alone
 	cmd.Env = append(os.Environ(),
 		"CAROM_LISTEN=127.0.0.1:0", "CAROM_ADMIN_LISTEN=127.0.0.1:0", "CAROM_DATA_DIR="+cfg.DataDir, "CAROM_ADMIN_KEY="+AdminKey,
 		"CAROM_RATE_LIMIT_API=0", "CAROM_RATE_LIMIT_WRITES=0", "CAROM_RATE_LIMIT_UNKNOWN=0", "CAROM_RATE_LIMIT_REDIRECTS=0", "CAROM_LOG_FORMAT=json")
@@ -64,9 +67,10 @@ func StartCommand(ctx context.Context, cmd *exec.Cmd, stderr io.Writer) (*Proces
 	}
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	addr := make(chan string, 1)
+	admin := ""
 	go func() {
 		defer close(p.done)
-		tail := readLog(pipe, stderr, addr)
+		tail := readLog(pipe, stderr, addr, &admin)
 		if p.err = cmd.Wait(); p.err != nil {
 			p.err = fmt.Errorf("%w; its log ends with:\n%s", p.err, tail)
 		}
@@ -75,6 +79,7 @@ func StartCommand(ctx context.Context, cmd *exec.Cmd, stderr io.Writer) (*Proces
 	defer cancel()
 	select {
 	case p.Addr = <-addr:
+		p.Admin = admin
 		return p, nil
 	case <-p.done:
 		return nil, fmt.Errorf("start %s: it ended before it listened: %w", cmd.Path, errors.Join(p.err, context.Cause(ctx)))
@@ -83,8 +88,9 @@ func StartCommand(ctx context.Context, cmd *exec.Cmd, stderr io.Writer) (*Proces
 	}
 }
 
-// readLog reads the log to its end, sends the address once it is named, and returns the last lines.
-func readLog(log io.Reader, copyTo io.Writer, addr chan<- string) string {
+// readLog reads the log to its end, sends the address once it is named, and returns the last lines. What it has read of an admin
+// listener by then is in admin.
+func readLog(log io.Reader, copyTo io.Writer, addr chan<- string, admin *string) string {
 	var tail []string
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<20)
@@ -94,7 +100,13 @@ func readLog(log io.Reader, copyTo io.Writer, addr chan<- string) string {
 			tail = tail[1:]
 		}
 		var entry struct{ Msg, Addr string }
-		if addr != nil && json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "listening" {
+		if addr == nil || json.Unmarshal(lines.Bytes(), &entry) != nil {
+			continue
+		}
+		switch entry.Msg {
+		case "admin listening":
+			*admin = entry.Addr
+		case "listening":
 			addr <- entry.Addr
 			addr = nil
 		}
@@ -124,6 +136,17 @@ func (p *Process) Stop(timeout time.Duration) error {
 	case <-late.C:
 		return errors.Join(fmt.Errorf("stop: not gone after %v", timeout), p.Kill())
 	}
+}
+
+// Pid is the child's process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Signal sends the child a signal.
+func (p *Process) Signal(sig os.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("signal: %w", err)
+	}
+	return nil
 }
 
 // Done is closed when the child is gone.

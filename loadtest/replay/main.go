@@ -1,5 +1,5 @@
 // Command replay sends the clicks of a JSON-lines file to a running Carom over HTTP, with their real user agents, languages and
-// referrers, as fast as it answers, and notes which were answered.
+// referrers, as fast as it answers or as -rate says, and notes which were answered.
 package main
 
 import (
@@ -27,10 +27,11 @@ func main() {
 	flag.IntVar(&cfg.Connections, "connections", 32, "connections at once")
 	flag.IntVar(&cfg.Repeat, "repeat", 1, "how often the file is replayed")
 	flag.BoolVar(&cfg.Mark, "mark", false, "end each User-Agent with \" click/NUMBER.ATTEMPT\", so that each request can be found again among the stored clicks")
+	flag.IntVar(&cfg.Rate, "rate", 0, "clicks a second at most; 0: as fast as they are answered")
 	flag.DurationVar(&cfg.Timeout, "timeout", 10*time.Second, "how long an answer is waited for")
 	flag.Parse()
-	if flag.NArg() > 0 || cfg.Connections < 1 || cfg.Repeat < 1 {
-		fmt.Fprintln(os.Stderr, "replay: takes flags alone, with -connections and -repeat of 1 or more")
+	if flag.NArg() > 0 || cfg.Connections < 1 || cfg.Repeat < 1 || cfg.Rate < 0 {
+		fmt.Fprintln(os.Stderr, "replay: takes flags alone, with -connections and -repeat of 1 or more, and -rate of 0 or more")
 		os.Exit(exitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -17,6 +17,7 @@ import (
 type config struct {
 	Server, Clicks, Answered string
 	Connections, Repeat      int
+	Rate                     int
 	Mark                     bool
 	Timeout                  time.Duration
 }
@@ -93,11 +94,16 @@ func replay(ctx context.Context, cfg config) (report, error) {
 		workers.Go(func() { r.work(ctx, jobs) })
 	}
 	total := len(clicks) * cfg.Repeat
+	sent := 0
 feed:
 	for n := range total {
 		if done[n] {
 			continue
 		}
+		if !await(ctx, start, sent, cfg.Rate) {
+			break
+		}
+		sent++
 		select {
 		case jobs <- job{n, &clicks[n%len(clicks)]}:
 		case <-ctx.Done():
@@ -114,6 +120,26 @@ feed:
 		return out, out.Gone
 	}
 	return out, nil
+}
+
+// await waits until the n-th click of a run that began at start may be sent; false when ctx ended before. A run that is late sends
+// without a pause until it has caught up.
+func await(ctx context.Context, start time.Time, n, rate int) bool {
+	if rate == 0 {
+		return true
+	}
+	early := time.Until(start.Add(time.Duration(n) * time.Second / time.Duration(rate)))
+	if early <= 0 {
+		return true
+	}
+	due := time.NewTimer(early)
+	defer due.Stop()
+	select {
+	case <-due.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // work sends clicks on one connection, and on another one when the server has closed it.

@@ -117,6 +117,22 @@ func TestReplayRepeats(t *testing.T) {
 	}
 }
 
+func TestReplayKeepsItsRate(t *testing.T) {
+	_, cfg := setup(t, lines)
+	cfg.Rate = 20
+	got, err := replay(t.Context(), cfg)
+	if err != nil || got.Answered != 3 || got.Took < 2*time.Second/20 {
+		t.Errorf("replay = %+v, %v, want 3 answered, the last not before %v", got, err, 2*time.Second/20)
+	}
+
+	cfg.Rate, cfg.Repeat, cfg.Answered = 1, 3600, ""
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if got, err := replay(ctx, cfg); !errors.Is(err, context.Canceled) || got.Unanswered == 0 {
+		t.Errorf("replay = %+v, %v, want it to end with its context", got, err)
+	}
+}
+
 func TestReplayStopsWithoutAServer(t *testing.T) {
 	_, cfg := setup(t, lines)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

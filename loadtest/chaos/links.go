@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/carom-dev/carom/loadtest/program"
+)
+
+// link is one that visitors ask for.
+type link struct{ code, target string }
+
+// linksOf are n links whose codes begin with prefix.
+func linksOf(prefix string, n int) []link {
+	links := make([]link, n)
+	for k := range links {
+		code := fmt.Sprintf("%s%d", prefix, k)
+		links[k] = link{code: code, target: "https://example.com/" + code}
+	}
+	return links
+}
+
+// makeLinks stores what linksOf says.
+func makeLinks(ctx context.Context, api *program.API, prefix string, n int) ([]link, error) {
+	const atOnce = 1000
+	links := linksOf(prefix, n)
+	for from := 0; from < n; from += atOnce {
+		part := links[from:min(from+atOnce, n)]
+		bodies := make([]map[string]any, len(part))
+		for k := range part {
+			bodies[k] = map[string]any{"code": part[k].code, "url": part[k].target}
+		}
+		if err := api.ShortenMany(ctx, bodies); err != nil {
+			return nil, fmt.Errorf("make links: %w", err)
+		}
+	}
+	return links, nil
+}
