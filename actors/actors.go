@@ -23,6 +23,8 @@ type Config struct {
 	Journal engine.ClickSource
 	// SetAside keeps a click that the store refuses, durably, with the reason.
 	SetAside func(c engine.Click, reason error) error
+	// Names lets a writer go on under another name when a second process uses its own; nil: it stops storing, and says so.
+	Names Names
 	// Changes is the log of edits that other instances make to the same store; nil when this is the only instance.
 	Changes ChangeLog
 	// Bus makes the others' edits arrive at once; nil without one: they arrive by the change log, within two seconds.
@@ -37,6 +39,7 @@ type Config struct {
 	BatchMax      int           // clicks in a batch, four times as many while catching up; 0 means 5000
 	BatchInterval time.Duration // how long a click waits for its batch; 0 means 200 ms
 	Logger        *slog.Logger  // nil: slog.Default
+	Tracer        engine.Tracer // of queries and batches; nil: nothing is traced
 	Now           func() time.Time
 }
 
@@ -78,6 +81,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.BatchInterval, batchIntervalDefault)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Tracer == nil {
+		c.Tracer = engine.NoTracer{}
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -149,8 +155,8 @@ func New(cfg Config) (*Actors, error) {
 	a.visitors = newVisitors(&a.cfg)
 	a.writer = &writer{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, batchMax: a.cfg.BatchMax, settled: once{done: make(chan struct{})}}
 	a.writer.mailbox = stage.Spawn(a.stage, "writer", 16, a.writer)
-	a.loader = &loader{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, giveBacks: map[engine.LinkID]int64{}}
-	a.loader.mailbox = stage.Spawn(a.stage, "loader", a.cfg.Shards*loadsMax, a.loader)
+	a.loader = &loader{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, queries: map[*query]struct{}{}, giveBacks: map[engine.LinkID]int64{}}
+	a.loader.mailbox = stage.Spawn(a.stage, "loader", 2*a.cfg.Shards, a.loader)
 	a.writer.tell = func() { a.loader.mailbox.Post(loaderMessage{leasable: true}) }
 	for i := range a.cfg.Shards {
 		s := newShard(i, &a.cfg, a.loader.mailbox.Post)

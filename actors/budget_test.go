@@ -114,7 +114,7 @@ func TestExhaustedLinkIsAskedAgainAfterAWhile(t *testing.T) {
 	// The rest on a shard without its actor, so that time is the test's.
 	late := newShard(0, &Config{Shards: 1, CacheBytes: 1 << 20, Now: func() time.Time { return time.Now().Add(time.Hour) }}, func(loaderMessage) bool { return true })
 	l := limited("l", 1)
-	late.publish(l.Key(), &l)
+	late.publish(l.Key(), &l, late.now())
 	account := late.accounts[l.ID]
 	late.leased(&leaseResult{link: l.ID})
 	if e, _ := late.table.Get(l.Key()); account.revive.IsZero() || e.IsZero() {

@@ -44,6 +44,12 @@ func (f *feed) poll() {
 	}, func(err error) { f.mailbox.Post(feedMessage{polled: &polled{err: err}}) })
 }
 
+// resync reads the change log out of turn: something may have been missed.
+func (f *feed) resync() {
+	f.resyncs.Add(1)
+	f.poll()
+}
+
 func (f *feed) read(located bool, position engine.AuditID) *polled {
 	ctx, cancel := context.WithTimeout(context.Background(), pollTimeout)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/carom-dev/carom/actors/stage"
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/engine/latency"
 )
 
 // feed brings the edits of other instances to the shards, and this instance's edits to them. The bus only makes it fast: what it
@@ -43,7 +44,12 @@ type feed struct {
 	received  atomic.Int64
 	polls     atomic.Int64
 	gaps      atomic.Int64
-	lost      atomic.Int64 // messages that could not be sent
+	lost      atomic.Int64      // messages that could not be sent
+	resyncs   atomic.Int64      // readings of the change log out of turn, as something may have been missed
+	applied   atomic.Int64      // changes of other instances that were applied; one may count twice, from the bus and from the log
+	appliedAt atomic.Int64      // when the latest change was applied or announced, Unix nanoseconds; 0: none was
+	unsure    atomic.Int64      // edits that were answered before all instances had confirmed them
+	spread    latency.Histogram // from an edit's announcement to the last confirmation of it
 }
 
 // peer is another instance, as the bus shows it.
@@ -146,7 +152,7 @@ func (f *feed) heard(m *engine.BusMessage) {
 	case m.Kind == engine.BusSubscribed:
 		// Whatever was said before this moment may not have been heard.
 		f.heardOwn = now
-		f.poll()
+		f.resync()
 		return
 	case m.From == f.node:
 		if m.Kind == engine.BusHeartbeat {
@@ -159,7 +165,7 @@ func (f *feed) heard(m *engine.BusMessage) {
 	if p == nil {
 		p = &peer{sequence: m.Sequence}
 		f.peers[m.From] = p
-		f.poll()
+		f.resync()
 	}
 	p.seen = now
 	f.countLive(now)
@@ -183,7 +189,7 @@ func (f *feed) heard(m *engine.BusMessage) {
 func (f *feed) follow(p *peer, next, expected uint64) {
 	if p.sequence != expected && p.sequence != next {
 		f.gaps.Add(1)
-		f.poll()
+		f.resync()
 	}
 	p.sequence = max(p.sequence, next)
 }
@@ -194,6 +200,8 @@ func (f *feed) applyAll(changes []engine.Change, then func()) {
 		then()
 		return
 	}
+	f.applied.Add(int64(len(changes)))
+	f.appliedAt.Store(f.cfg.Now().UnixNano())
 	left := &atomic.Int64{}
 	left.Store(int64(len(changes)))
 	for _, c := range changes {
@@ -214,7 +222,9 @@ func (f *feed) announce(a *announcement) {
 		kind, changes = engine.BusPoll, nil
 	}
 	f.post(engine.BusMessage{Kind: kind, Sequence: f.sequence, Changes: changes})
+	f.appliedAt.Store(now.UnixNano())
 	a.since, a.waiting = now, map[engine.NodeID]bool{}
+	f.countLive(now) // whoever was heard of while the bus was silent
 	a.live.Store(f.live.Load())
 	if !f.healthy.Load() || kind == engine.BusPoll {
 		close(a.done)
@@ -239,11 +249,15 @@ func (f *feed) acknowledged(from engine.NodeID, sequence uint64) {
 	delete(a.waiting, from)
 	a.applied.Add(1)
 	if len(a.waiting) == 0 {
+		f.spread.Observe(f.cfg.Now().Sub(a.since))
 		f.settle(sequence, a)
 	}
 }
 
 func (f *feed) settle(sequence uint64, a *announcement) {
+	if len(a.waiting) > 0 {
+		f.unsure.Add(1)
+	}
 	delete(f.pending, sequence)
 	close(a.done)
 }
@@ -268,7 +282,9 @@ func (f *feed) tick() {
 			f.settle(sequence, a)
 		}
 	}
-	if f.overflow.Swap(false) || now.Sub(f.polledAt) >= pollInterval {
+	if f.overflow.Swap(false) {
+		f.resync()
+	} else if now.Sub(f.polledAt) >= pollInterval {
 		f.poll()
 	}
 }

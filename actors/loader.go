@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/carom-dev/carom/actors/stage"
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/engine/latency"
 )
 
 // loader takes the shards' questions to the store, a bounded number at a time, on workers of its own. It keeps no answer.
-// Its queues are bounded by those who ask: loadsMax batches a shard, and one lease a link that a visitor waits for.
+// Its queues are bounded by those who ask: a code that visitors wait for is asked for once, and so is a lease.
 type loader struct {
 	cfg     *Config
 	stage   *stage.Stage
@@ -19,16 +21,23 @@ type loader struct {
 	leasable *atomic.Bool
 
 	loads     []*load
+	unasked   int // codes in loads
 	leases    []*lease
 	giveBacks map[engine.LinkID]int64
-	loading   int  // workers
-	leasing   int  // workers
-	giving    bool // a worker gives visits back
+	queries   map[*query]struct{} // under way
+	late      int                 // of queries: those that take longer than lateAfter
+	leasing   int                 // workers
+	giving    bool                // a worker gives visits back
 
 	answered atomic.Int64 // Unix nanoseconds of the latest answer of the store; 0 after a failure
-	queries  atomic.Int64
+	slow     atomic.Int64 // Unix nanoseconds of the latest answer that took long
+	asked    atomic.Int64 // queries
 	keys     atomic.Int64
-	failures atomic.Int64 // of queries, in a row
+	failures atomic.Int64      // of queries, in a row
+	refusals atomic.Int64      // of leases, in a row
+	errors   atomic.Int64      // queries and leases that failed
+	leased   atomic.Int64      // visits
+	time     latency.Histogram // of a query
 	depth    atomic.Int64
 }
 
@@ -37,6 +46,9 @@ type load struct {
 	shard *stage.Mailbox[shardMessage]
 	keys  []engine.Key
 }
+
+// query is a question to the store under way.
+type query struct{ late bool }
 
 // loadResult is the answer. With a nil err, a key without a link has none.
 type loadResult struct {
@@ -68,6 +80,8 @@ type loaderMessage struct {
 	load     *load
 	lease    *lease
 	giveBack *giveBack
+	late     *query     // it takes long
+	answered *query     // it is done
 	ended    workerKind // a worker is done
 	leasable bool       // leases may be taken from now on
 }
@@ -75,14 +89,21 @@ type loaderMessage struct {
 type workerKind uint8
 
 const (
-	workerLoad workerKind = iota + 1
-	workerLease
+	workerLease workerKind = iota + 1
 	workerGiveBack
 )
 
 const (
 	// loadersMax queries run at once: two batches more than the cores that a small database has.
 	loadersMax = 4
+	// besideMin codes must wait for each query under way before another one is begun beside them: what comes while the store is at work
+	// makes the next batch larger. With 128 visitors at once a query has half of them (BenchmarkColdLinks).
+	besideMin = 64
+	// lateAfter is when a query no longer holds others back: it may be one that is never answered.
+	lateAfter = 20 * time.Millisecond
+	// slowPart of a LookupTimeout is long for an answer, and makes a store a busy one for slowMemory.
+	slowPart   = 4
+	slowMemory = time.Minute
 	// leasersMax leases are asked for at once.
 	leasersMax = 4
 )
@@ -96,17 +117,30 @@ func (l *loader) Receive(m loaderMessage) {
 			panic("BUG: a load without a shard or without codes")
 		}
 		l.loads = append(l.loads, m.load)
+		l.unasked += len(m.load.keys)
 	case m.lease != nil:
 		l.leases = append(l.leases, m.lease)
 	case m.giveBack != nil:
 		l.giveBacks[m.giveBack.link] += m.giveBack.n
-	case m.ended == workerLoad:
-		l.loading--
+	case m.late != nil:
+		if _, ok := l.queries[m.late]; ok { // else its answer has overtaken this
+			m.late.late = true
+			l.late++
+		}
+	case m.answered != nil:
+		delete(l.queries, m.answered)
+		if m.answered.late {
+			l.late--
+		}
 	case m.ended == workerLease:
 		l.leasing--
 	case m.ended == workerGiveBack:
 		l.giving = false
 	}
+}
+
+// Settle implements stage.Settler: all questions that came together are in one query.
+func (l *loader) Settle() {
 	l.start()
 	l.depth.Store(int64(len(l.loads) + len(l.leases)))
 }
@@ -123,10 +157,17 @@ func (l *loader) Failed(m loaderMessage) {
 }
 
 func (l *loader) start() {
-	for len(l.loads) > 0 && l.loading < loadersMax {
-		batch := l.take()
-		l.loading++
-		l.work(workerLoad, func() { l.load(batch) }, func(err error) { answerLoads(batch, nil, err) })
+	for len(l.loads) > 0 && len(l.queries) < loadersMax && l.worthwhile() {
+		batch, q := l.take(), &query{}
+		l.queries[q] = struct{}{}
+		l.stage.Go("loader", func() {
+			late := time.AfterFunc(lateAfter, func() { l.mailbox.Post(loaderMessage{late: q}) })
+			defer func() {
+				late.Stop()
+				l.mailbox.Post(loaderMessage{answered: q})
+			}()
+			l.load(batch)
+		}, func(err error) { answerLoads(batch, nil, err) })
 	}
 	// Until the old leases are reclaimed the visitors wait, for as long as they do for any look-up.
 	for len(l.leases) > 0 && l.leasing < leasersMax && l.leasable.Load() {
@@ -142,6 +183,9 @@ func (l *loader) start() {
 		l.work(workerGiveBack, func() { l.giveBack(returns) }, nil)
 	}
 }
+
+// worthwhile reports whether what waits is enough for a query beside those under way.
+func (l *loader) worthwhile() bool { return l.unasked >= besideMin*(len(l.queries)-l.late) }
 
 func (l *loader) work(kind workerKind, work func(), failed func(error)) {
 	l.stage.Go("loader", func() {
@@ -159,6 +203,7 @@ func (l *loader) take() []*load {
 	}
 	batch := append([]*load(nil), l.loads[:n]...)
 	l.loads = append(l.loads[:0], l.loads[n:]...)
+	l.unasked -= keys
 	return batch
 }
 
@@ -169,16 +214,27 @@ func (l *loader) load(batch []*load) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.LoadTimeout)
 	defer cancel()
-	l.queries.Add(1)
+	l.asked.Add(1)
 	l.keys.Add(int64(len(keys)))
+	ctx, span := l.cfg.Tracer.Start(ctx, "load links")
+	span.Set("carom.codes", len(keys))
+	start := time.Now()
 	links, err := l.cfg.Links.LoadLinks(ctx, keys)
+	took := time.Since(start)
+	l.time.Observe(took)
+	span.End(err)
 	if err != nil {
+		l.errors.Add(1)
 		l.answered.Store(0)
 		if n := l.failures.Add(1); n == 1 {
 			l.cfg.Logger.Warn("store does not answer look-ups", "keys", len(keys), "err", err)
 		}
 	} else {
-		l.answered.Store(l.cfg.Now().UnixNano())
+		now := l.cfg.Now().UnixNano()
+		if took > l.cfg.LookupTimeout/slowPart {
+			l.slow.Store(now)
+		}
+		l.answered.Store(now)
 		if n := l.failures.Swap(0); n > 0 {
 			l.cfg.Logger.Info("store answers look-ups again", "failures", n)
 		}
@@ -186,9 +242,14 @@ func (l *loader) load(batch []*load) {
 	answerLoads(batch, links, err)
 }
 
-// well reports whether the store has answered a look-up within the last LookupTimeout or two. Safe for concurrent use.
+// well reports whether the store has answered a look-up within the last LookupTimeout, or two where it is known to take its time: a silence
+// that is usual for a busy store is an outage of one that has answered in milliseconds. Safe for concurrent use.
 func (l *loader) well() bool {
-	return l.cfg.Now().UnixNano()-l.answered.Load() < 2*int64(l.cfg.LookupTimeout)
+	now, bound := l.cfg.Now().UnixNano(), int64(l.cfg.LookupTimeout)
+	if now-l.slow.Load() < int64(slowMemory) {
+		bound *= 2
+	}
+	return now-l.answered.Load() < bound
 }
 
 func answerLoads(batch []*load, links []engine.Link, err error) {
@@ -205,8 +266,14 @@ func (l *loader) lease(ask *lease) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.LoadTimeout)
 	defer cancel()
 	n, err := l.cfg.Clicks.LeaseVisits(ctx, l.cfg.Journal.Node(), ask.link, ask.want)
+	l.leased.Add(n)
 	if err != nil {
-		l.cfg.Logger.Warn("visits could not be leased", "link", ask.link, "err", err)
+		l.errors.Add(1)
+		if l.refusals.Add(1) == 1 { // as often as visitors ask: once is enough
+			l.cfg.Logger.Warn("visits could not be leased", "link", ask.link, "err", err)
+		}
+	} else if n := l.refusals.Swap(0); n > 0 {
+		l.cfg.Logger.Info("visits can be leased again", "failures", n)
 	}
 	answerLease(ask, n, err)
 }

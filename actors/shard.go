@@ -22,7 +22,7 @@ type shard struct {
 
 	waiting  map[engine.Key]*lookup // look-ups under way, by code
 	unsent   []engine.Key           // of waiting: not handed to the loader yet
-	loading  int                    // batches at the loader
+	trusted  int64                  // what is stamped with an earlier second is distrusted
 	accounts map[engine.LinkID]*account
 
 	admitted atomic.Int64 // visitors waiting for this shard
@@ -79,8 +79,6 @@ const (
 const (
 	// batchMax keys go into one load; SQLite and Postgres both answer so many in one query without strain.
 	batchMax = 256
-	// loadsMax batches of one shard are at the loader at once: one that runs while the next one fills.
-	loadsMax = 2
 	// triesMax loads of one look-up may be thrown away because the link changed meanwhile.
 	triesMax = 5
 	// staleRetry is after how many seconds an entry that could not be refreshed is tried again.
@@ -104,11 +102,11 @@ func (s *shard) now() int64 { return s.cfg.Now().Unix() }
 func (s *shard) Receive(m shardMessage) {
 	switch m.kind {
 	case kindLookup:
+		stall(m.key)
 		s.lookup(m.key, m.waiter)
 	case kindRefresh:
 		s.want(m.key)
 	case kindLoaded:
-		s.loading--
 		s.loaded(m.loaded)
 	case kindChanged:
 		s.changed(m.change, m.link)
@@ -127,7 +125,6 @@ func (s *shard) Receive(m shardMessage) {
 	default:
 		panic("BUG: a message without kind")
 	}
-	s.send()
 }
 
 // Failed implements stage.Behavior: who waits for a message that panicked gets an answer, and what was under way is given up.
@@ -147,7 +144,6 @@ func (s *shard) Failed(m shardMessage) {
 	case kindLeased:
 		s.leased(&leaseResult{link: m.leased.link, err: errLeaseFailed})
 	}
-	s.send()
 }
 
 func (s *shard) resolution(outcome engine.Outcome, hash uint64) engine.Resolution {
@@ -193,15 +189,13 @@ func (s *shard) want(key engine.Key) *lookup {
 	return l
 }
 
-// send hands the codes that wait to the loader, as many batches as may be there at once.
-func (s *shard) send() {
-	for len(s.unsent) > 0 && s.loading < loadsMax {
+// Settle implements stage.Settler: it hands the codes that wait to the loader, which joins them with those of other shards.
+func (s *shard) Settle() {
+	for len(s.unsent) > 0 {
 		n := min(len(s.unsent), batchMax)
 		keys := append([]engine.Key(nil), s.unsent[:n]...)
 		s.unsent = append(s.unsent[:0], s.unsent[n:]...)
-		s.loading++
 		if !s.ask(loaderMessage{load: &load{shard: s.mailbox, keys: keys}}) {
-			s.loading--
 			for _, key := range keys {
 				s.fail(key)
 			}
@@ -244,7 +238,7 @@ func (s *shard) loaded(r *loadResult) {
 			continue
 		}
 		delete(s.waiting, key)
-		s.publish(key, link)
+		s.publish(key, link, max(s.now(), s.trusted)) // the load began behind the latest distrust, or it would be distrusted
 		e, ok := s.table.Get(key)
 		for _, w := range l.waiters {
 			if !ok {
@@ -273,8 +267,8 @@ func (s *shard) again(key engine.Key, l *lookup) {
 	s.unsent = append(s.unsent, key)
 }
 
-// publish puts a link, or that there is none, into the table.
-func (s *shard) publish(key engine.Key, link *engine.Link) {
+// publish puts a link, or that there is none, into the table, as read at that second.
+func (s *shard) publish(key engine.Key, link *engine.Link, second int64) {
 	var ref table.BudgetRef
 	if link != nil && link.MaxVisits > 0 {
 		a := s.open(key, link)
@@ -284,14 +278,15 @@ func (s *shard) publish(key engine.Key, link *engine.Link) {
 		}
 		ref = a.ref
 	}
-	s.table.Put(key, link, ref, s.now())
+	s.table.Put(key, link, ref, second)
 }
 
 // distrust has all that is published read again when it is asked for, and all that is being read, too: changes before this
 // moment may have been missed.
 func (s *shard) distrust() {
 	// Stamps are whole seconds: what was read within this one may be from before.
-	s.table.Distrust(s.now() + 1)
+	s.trusted = s.now() + 1
+	s.table.Distrust(s.trusted)
 	for _, l := range s.waiting {
 		l.distrusted = true
 	}
@@ -309,7 +304,7 @@ func (s *shard) changed(c engine.Change, link *engine.Link) {
 	if link == nil {
 		s.table.Remove(c.Key)
 	} else {
-		s.publish(c.Key, link)
+		s.publish(c.Key, link, s.now())
 	}
 	for _, w := range waiters {
 		s.lookup(c.Key, w)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/carom-dev/carom/actors/stage"
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/engine/latency"
 )
 
 // supervisor counts what goes wrong with the actors, with a memory that fades, and says how they are. The zero value with a cfg
@@ -70,9 +71,12 @@ func (w *writer) health() engine.Health {
 	switch {
 	case w.fenced.Load():
 		return engine.Health{Status: engine.HealthFail, Reason: "the checkpoints in the store were moved by somebody else: stop the other process with this node's id and give it a data directory " +
-			"of its own; or the database went back to an earlier state: restart, and the clicks go on from there. Until then the journal keeps them"}
+			"of its own. Until a restart the journal keeps the clicks"}
 	case reason != nil:
 		return engine.Health{Status: engine.HealthWarn, Reason: "clicks wait in the journal: " + *reason}
+	}
+	if notice := w.notice.Load(); notice != nil {
+		return engine.Health{Status: engine.HealthWarn, Reason: *notice}
 	}
 	return engine.Health{Status: engine.HealthPass}
 }
@@ -85,16 +89,24 @@ type Stats struct {
 	Writer  WriterStats
 	Feed    FeedStats // zero when this is the only instance
 	Waiting int64     // visitors waiting for the store
+	WaitMax int64     // of them, the most in one shard
+	Bound   int64     // on those of one shard
 }
 
 // FeedStats are the figures of the feed between instances.
 type FeedStats struct {
-	Live                int64 // instances, this one included
-	Healthy             bool  // the bus brings this instance's own heartbeats back
-	Published, Received int64 // messages
-	Polls               int64 // pages of the change log that were read
-	Gaps                int64 // times that a peer's sequence showed that something was lost
-	Lost                int64 // messages that could not be sent
+	Live                int64            // instances, this one included
+	Healthy             bool             // the bus brings this instance's own heartbeats back
+	Published, Received int64            // messages
+	Polls               int64            // pages of the change log that were read
+	Gaps                int64            // times that a peer's sequence showed that something was lost
+	Lost                int64            // messages that could not be sent
+	Resyncs             int64            // readings of the change log out of turn, as something may have been missed
+	LogAway             bool             // the change log can't be read
+	Applied             int64            // changes of other instances, from the bus and from the log
+	Unconfirmed         int64            // edits that were answered before all instances had confirmed them
+	LastChange          time.Time        // when the latest change was applied or announced; zero: none was
+	Spread              latency.Snapshot // from an edit's announcement to its last confirmation
 }
 
 // ShardStats are one shard's figures.
@@ -109,13 +121,20 @@ type ShardStats struct {
 // LoaderStats are the loader's figures.
 type LoaderStats struct {
 	Queries, Keys int64
-	Depth         int64 // questions waiting
+	Errors        int64            // queries and leases that failed
+	Leased        int64            // visits
+	Depth         int64            // questions waiting
+	Time          latency.Snapshot // of a query
 }
 
 // WriterStats are the writer's figures.
 type WriterStats struct {
 	Batches, Rows, Errors, SetAside int64
-	Seconds                         float64 // spent in transactions
+	Seconds                         float64          // spent in transactions
+	Time                            latency.Snapshot // of a batch that was stored
+	Lag                             time.Duration    // from the oldest click of the latest batch to its being stored
+	Held                            int64            // clicks that were read and are not stored
+	HeldSince                       time.Time        // the oldest of them; zero: none
 	Fenced                          bool
 }
 
@@ -123,17 +142,28 @@ type WriterStats struct {
 func (a *Actors) Stats() Stats {
 	w := a.writer
 	st := Stats{
-		Stage:  a.stage.Stats(),
-		Loader: LoaderStats{Queries: a.loader.queries.Load(), Keys: a.loader.keys.Load(), Depth: a.loader.depth.Load()},
+		Stage: a.stage.Stats(),
+		Loader: LoaderStats{
+			Queries: a.loader.asked.Load(), Keys: a.loader.keys.Load(), Depth: a.loader.depth.Load(),
+			Errors: a.loader.errors.Load(), Leased: a.loader.leased.Load(), Time: a.loader.time.Snapshot(),
+		},
 		Writer: WriterStats{
 			Batches: w.batches.Load(), Rows: w.rows.Load(), Errors: w.errors.Load(), SetAside: w.setAside.Load(),
-			Seconds: time.Duration(w.nanos.Load()).Seconds(), Fenced: w.fenced.Load(),
+			Seconds: time.Duration(w.nanos.Load()).Seconds(), Fenced: w.fenced.Load(), Time: w.time.Snapshot(), Lag: time.Duration(w.lag.Load()), Held: w.held.Load(),
 		},
+		Bound: int64(a.cfg.LookupsMax),
+	}
+	if since := w.heldSince.Load(); since != 0 {
+		st.Writer.HeldSince = time.UnixMicro(since)
 	}
 	if f := a.feed; f != nil {
 		st.Feed = FeedStats{
 			Live: f.live.Load(), Healthy: f.healthy.Load(), Published: f.published.Load(), Received: f.received.Load(),
-			Polls: f.polls.Load(), Gaps: f.gaps.Load(), Lost: f.lost.Load(),
+			Polls: f.polls.Load(), Gaps: f.gaps.Load(), Lost: f.lost.Load(), Resyncs: f.resyncs.Load(),
+			LogAway: f.logError.Load() != nil, Applied: f.applied.Load(), Unconfirmed: f.unsure.Load(), Spread: f.spread.Snapshot(),
+		}
+		if at := f.appliedAt.Load(); at != 0 {
+			st.Feed.LastChange = time.Unix(0, at)
 		}
 	}
 	for _, s := range a.shards {
@@ -142,7 +172,9 @@ func (a *Actors) Stats() Stats {
 			Entries: t.Entries, Bytes: t.Bytes, BytesMax: t.BytesMax, Evictions: t.Evictions,
 			Misses: s.misses.Load(), Joined: s.joined.Load(), Sheds: s.sheds.Load(), Races: s.races.Load(),
 		})
-		st.Waiting += s.admitted.Load()
+		waiting := s.admitted.Load()
+		st.Waiting += waiting
+		st.WaitMax = max(st.WaitMax, waiting)
 	}
 	return st
 }

@@ -31,6 +31,9 @@ type salt struct {
 
 const microsPerDay = 24 * 60 * 60 * 1e6
 
+// usualUserAgent is as long as the user agents of browsers are at most.
+const usualUserAgent = 185
+
 // saltTimeout bounds one question to the store.
 const saltTimeout = 2 * time.Second
 
@@ -60,6 +63,17 @@ func (v *visitors) Visitor(at int64, addr engine.TruncatedAddr, userAgent []byte
 	if at/microsPerDay > s.day {
 		s = &days.tomorrow
 	}
+	if len(userAgent) > usualUserAgent {
+		return s.longVisitor(addr, userAgent)
+	}
+	var buf [len(addr) + usualUserAgent]byte
+	n := copy(buf[:], addr[:])
+	n += copy(buf[n:], userAgent)
+	return siphash.Hash(s.k0, s.k1, buf[:n])
+}
+
+// longVisitor is Visitor for a user agent of any length up to the bound; clearing that much would cost each hit a twelfth of the hash.
+func (s *salt) longVisitor(addr engine.TruncatedAddr, userAgent []byte) uint64 {
 	var buf [len(addr) + engine.UserAgentMaxLen]byte
 	n := copy(buf[:], addr[:])
 	n += copy(buf[n:], userAgent)

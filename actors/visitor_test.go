@@ -1,12 +1,15 @@
 package actors
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/dchest/siphash"
 
 	"github.com/carom-dev/carom/engine"
 )
@@ -41,6 +44,21 @@ func TestVisitorIsKnownWithinADayAndNotBeyond(t *testing.T) {
 	v.renew(t.Context())
 	if id(v, day.Add(13*time.Hour), "Firefox") != midnight {
 		t.Error("the salt of a day changed when the day came")
+	}
+}
+
+// However long the user agent, the id is the hash of address and user agent, which other instances make too.
+func TestVisitorOfAnyLength(t *testing.T) {
+	cfg := Config{Clicks: newFakeStore(), Now: time.Now, Logger: slog.New(slog.DiscardHandler)}
+	v := newVisitors(&cfg)
+	s := v.days.Load().today
+	addr := engine.TruncateAddr(netip.MustParseAddr("203.0.113.7"))
+	for _, n := range []int{0, 1, 8, usualUserAgent - 1, usualUserAgent, usualUserAgent + 1, engine.UserAgentMaxLen} {
+		ua := bytes.Repeat([]byte("Firefox "), n/8+1)[:n]
+		want := siphash.Hash(s.k0, s.k1, append(addr[:], ua...))
+		if got := v.Visitor(s.day*microsPerDay, addr, ua); got != want {
+			t.Errorf("id with a user agent of %d bytes is %x, want %x", n, got, want)
+		}
 	}
 }
 

@@ -48,7 +48,6 @@ func (w *writer) watch(ctx context.Context, stored map[int]engine.Position) (map
 		}
 		stored = now
 	}
-	w.fenced.Store(true)
 	return nil, fmt.Errorf("checkpoints of node %s move: %w; give each instance a data directory of its own", node, engine.ErrFenced)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/carom-dev/carom/actors/stage"
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/engine/latency"
 )
 
 // writer takes clicks from the journal to the store, batch by batch, exactly once: it owns the position of every lane, the
@@ -41,9 +42,14 @@ type writer struct {
 	errors    atomic.Int64
 	setAside  atomic.Int64
 	nanos     atomic.Int64
+	time      latency.Histogram // of a batch that was stored
+	lag       atomic.Int64      // nanoseconds from the oldest click of the latest batch to its being stored
+	held      atomic.Int64      // clicks that were read and are not stored, which the journal no longer counts as unread
+	heldSince atomic.Int64      // microseconds of Unix time: the oldest of them; 0: none
 	fenced    atomic.Bool
 	settled   once // at the end of the first flush
 	lastError atomic.Pointer[string]
+	notice    atomic.Pointer[string] // what an operator should know although clicks are stored
 }
 
 // writerMessage is what the writer's mailbox takes.
@@ -94,6 +100,7 @@ func (w *writer) Receive(m writerMessage) {
 	w.stage.Go("writer", func() {
 		w.mailbox.Post(writerMessage{flushed: w.flush()})
 	}, func(err error) {
+		w.known = false // what was read may have been stored, or not: the journal's readers stand behind it
 		w.mailbox.Post(writerMessage{flushed: &flushed{err: err}})
 	})
 }
@@ -157,8 +164,12 @@ func (w *writer) flush() *flushed {
 		w.tell()
 	}
 	batch, full, err := w.read()
-	if err != nil || len(batch.Moves) == 0 {
+	if err != nil {
+		w.known = false // some lanes have been read
 		return &flushed{err: err}
+	}
+	if len(batch.Moves) == 0 {
+		return &flushed{}
 	}
 	start := time.Now()
 	narrowed, err := w.write(ctx, batch)
@@ -174,6 +185,21 @@ func (w *writer) flush() *flushed {
 
 // locate reads the checkpoints and puts the journal's readers there: at the start, and when a batch's fate is not known.
 func (w *writer) locate(ctx context.Context) error {
+	err := w.locateOnce(ctx)
+	if !errors.Is(err, engine.ErrFenced) {
+		return err
+	}
+	if w.cfg.Names == nil {
+		w.fenced.Store(true)
+		return err
+	}
+	if err := w.rename(); err != nil {
+		return err
+	}
+	return w.locateOnce(ctx)
+}
+
+func (w *writer) locateOnce(ctx context.Context) error {
 	node := w.cfg.Journal.Node()
 	stored, err := w.cfg.Clicks.Checkpoints(ctx, node)
 	if err != nil {
@@ -184,8 +210,12 @@ func (w *writer) locate(ctx context.Context) error {
 		if stored, err = w.watch(ctx, stored); err != nil {
 			return err
 		}
-	} else if lane, ok := w.foreign(stored); ok {
-		w.fenced.Store(true)
+		if err := w.begin(ctx, stored); err != nil {
+			return err
+		}
+	} else if lane, back, ok := w.foreign(stored); ok && back {
+		w.regressed(lane, w.positions[lane], stored[lane])
+	} else if ok {
 		return fmt.Errorf("lane %d of node %s: %w; give each instance a data directory of its own", lane, node, engine.ErrFenced)
 	}
 	w.positions = make([]engine.Position, lanes)
@@ -196,21 +226,39 @@ func (w *writer) locate(ctx context.Context) error {
 		}
 	}
 	w.known, w.attempt = true, nil
+	w.hold(nil)
 	return nil
 }
 
-// foreign finds a lane whose checkpoint is neither where this writer knew it nor where its last batch was to take it.
-func (w *writer) foreign(stored map[int]engine.Position) (lane int, ok bool) {
+// hold notes which clicks are read and not stored: they may be in hand for as long as the store is away.
+func (w *writer) hold(clicks []engine.Click) {
+	since := int64(0)
+	for i := range clicks {
+		if i == 0 || clicks[i].At < since {
+			since = clicks[i].At
+		}
+	}
+	w.heldSince.Store(since)
+	w.held.Store(int64(len(clicks)))
+}
+
+// foreign finds a lane whose checkpoint is neither where this writer knew it nor where its last batch was to take it. back says that no such
+// lane is ahead of this writer: processes move checkpoints forward, so it is the store that went back.
+func (w *writer) foreign(stored map[int]engine.Position) (lane int, back, ok bool) {
 	expected := map[int]engine.Position{}
 	for _, m := range w.attempt {
 		expected[m.Lane] = m.To
 	}
-	for lane, known := range w.positions {
-		if to, tried := expected[lane]; stored[lane] != known && (!tried || stored[lane] != to) {
-			return lane, true
+	for at, known := range w.positions {
+		if to, tried := expected[at]; stored[at] == known || tried && stored[at] == to {
+			continue
 		}
+		if stored[at] > known {
+			return at, false, true
+		}
+		lane, back, ok = at, true, true
 	}
-	return 0, false
+	return lane, back, ok
 }
 
 // recovered reports whether the store has all that the process before this one left in the journal.
@@ -239,11 +287,13 @@ func (w *writer) read() (batch *engine.ClickBatch, full bool, err error) {
 			continue
 		}
 		if batch.Clicks, moved[lane], err = w.cfg.Journal.Read(lane, most-len(batch.Clicks), batch.Clicks); err != nil {
+			w.hold(batch.Clicks)
 			return nil, false, fmt.Errorf("read lane %d: %w", lane, err)
 		}
 	}
 	w.first = (w.first + 1) % lanes
 	w.clicks = batch.Clicks
+	w.hold(batch.Clicks)
 	for lane, to := range moved {
 		if to != w.positions[lane] {
 			batch.Moves = append(batch.Moves, engine.LaneMove{Lane: lane, From: w.positions[lane], To: to})
@@ -256,17 +306,28 @@ func (w *writer) read() (batch *engine.ClickBatch, full bool, err error) {
 // refused, and that the lanes stand where they stood, to be read again in smaller batches.
 func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed bool, err error) {
 	w.attempt = batch.Moves
+	ctx, span := w.cfg.Tracer.Start(ctx, "store clicks")
+	span.Set("carom.clicks", len(batch.Clicks))
+	span.Set("carom.lanes", len(batch.Moves))
+	start := time.Now()
 	err = w.cfg.Clicks.WriteClicks(ctx, batch)
+	span.End(err)
 	if _, refused := errors.AsType[*engine.RejectedError](err); refused {
 		return w.isolate(ctx, batch, err)
 	}
 	if err != nil {
 		w.known = false
+		if errors.Is(err, engine.ErrFenced) {
+			w.attempt = nil // nothing was stored
+		}
 		return false, fmt.Errorf("write a batch of %d clicks: %w", len(batch.Clicks), err)
 	}
 	w.batches.Add(1)
 	w.rows.Add(int64(len(batch.Clicks)))
+	w.time.Observe(time.Since(start))
+	w.lag.Store(int64(w.lateness()))
 	w.attempt = nil
+	w.hold(nil)
 	for _, m := range batch.Moves {
 		w.positions[m.Lane] = m.To
 		if err := w.cfg.Journal.Release(m.Lane, m.To); err != nil {
@@ -274,6 +335,15 @@ func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed 
 		}
 	}
 	return false, nil
+}
+
+// lateness is how long ago the oldest click in hand was.
+func (w *writer) lateness() time.Duration {
+	since := w.heldSince.Load()
+	if since == 0 {
+		return 0
+	}
+	return max(w.cfg.Now().Sub(time.UnixMicro(since)), 0)
 }
 
 // isolate finds the click that the store refuses by halving the batches, and sets it aside: the others go in.
@@ -285,6 +355,7 @@ func (w *writer) isolate(ctx context.Context, batch *engine.ClickBatch, refusal 
 				return false, fmt.Errorf("seek lane %d: %w", m.Lane, err)
 			}
 		}
+		w.hold(nil)
 		return true, nil
 	}
 	for _, c := range batch.Clicks {
@@ -300,6 +371,7 @@ func (w *writer) isolate(ctx context.Context, batch *engine.ClickBatch, refusal 
 		return false, fmt.Errorf("store refuses a batch without clicks: %w", refusal)
 	}
 	batch.Clicks = batch.Clicks[:0]
+	w.hold(nil)
 	w.limit = 0
 	return w.write(ctx, batch)
 }

@@ -252,3 +252,30 @@ func TestDrainIsGivenUpWhenTheStoreStaysAway(t *testing.T) {
 		t.Errorf("Stop = %v, want why the clicks could not be stored", err)
 	}
 }
+
+// TestClicksInHandAreOnesThatWait holds that clicks which the writer has read, and which the journal counts no more, are told of for as
+// long as the store does not take them.
+func TestClicksInHandAreOnesThatWait(t *testing.T) {
+	store, journal := newFakeStore(), newFakeJournal(2)
+	var back atomic.Bool
+	store.onWrite = func(*engine.ClickBatch) (bool, error) {
+		if !back.Load() {
+			return false, errAway
+		}
+		return true, nil
+	}
+	oldest := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
+	for i := range 3 {
+		journal.append(i%2, engine.Click{Link: engine.LinkID(i + 1), At: oldest.Add(time.Duration(2-i) * time.Minute).UnixMicro()})
+	}
+	a := start(t, store, journal, nil)
+	until(t, "three clicks are in hand, the oldest an hour old", func() bool {
+		w := a.Stats().Writer
+		return w.Errors > 0 && w.Held == 3 && w.HeldSince.Equal(oldest)
+	})
+	back.Store(true)
+	until(t, "none is in hand", func() bool { w := a.Stats().Writer; return w.Rows == 3 && w.Held == 0 && w.HeldSince.IsZero() })
+	if lag := a.Stats().Writer.Lag; lag < time.Hour {
+		t.Errorf("Lag = %v, want that of the oldest click, over an hour", lag)
+	}
+}

@@ -7,10 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
 	"github.com/valyala/fasthttp/pprofhandler"
 
 	"github.com/carom-dev/carom/edge/wire"
@@ -21,6 +23,7 @@ import (
 type AdminConfig struct {
 	API    Manager                            // answers /metrics and /health with what is below it; nil: they are 404
 	Dumps  map[string]func(w io.Writer) error // more paths, such as "/debug/flight": each writes a file for an engineer
+	More   map[string]http.Handler            // more paths still, of handlers that read their request
 	Logger *slog.Logger                       // nil: nothing is logged
 }
 
@@ -31,6 +34,7 @@ const adminReadTimeout = 5 * time.Second
 // concurrent use.
 type Admin struct {
 	cfg  AdminConfig
+	more map[string]fasthttp.RequestHandler
 	http *fasthttp.Server
 }
 
@@ -39,7 +43,10 @@ func NewAdmin(cfg AdminConfig) *Admin {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &Admin{cfg: cfg}
+	a := &Admin{cfg: cfg, more: map[string]fasthttp.RequestHandler{}}
+	for path, handler := range cfg.More {
+		a.more[path] = fasthttpadaptor.NewFastHTTPHandler(handler)
+	}
 	a.http = &fasthttp.Server{
 		Handler: a.handle, Logger: &httpLog{log: cfg.Logger}, ReadTimeout: adminReadTimeout, IdleTimeout: defaultIdleTimeout,
 		ReadBufferSize: readBufferSize, MaxRequestBodySize: MaxBodySize, Concurrency: adminConnectionsMax,
@@ -92,7 +99,10 @@ func (a *Admin) handle(ctx *fasthttp.RequestCtx) {
 		if err := dump(ctx.Response.BodyWriter()); err != nil {
 			wire.WriteProblem(ctx, wire.ProblemOf(engine.Errorf(engine.CodeUnavailable, "the dump can't be made: %v", err)))
 		}
-	case strings.HasPrefix(path, "/debug/pprof/") && (ctx.IsGet() || ctx.IsPost()):
+	case a.more[path] != nil && ctx.IsGet():
+		a.more[path](ctx)
+	case strings.HasPrefix(path, "/debug/pprof/") && path != "/debug/pprof/cmdline" && // a command line may have secrets in it
+		(ctx.IsGet() || ctx.IsPost()):
 		pprofhandler.PprofHandler(ctx)
 	case a.cfg.API != nil && (path == "/metrics" || path == "/health" || path == "/health/live" || path == "/health/ready"):
 		a.cfg.API.Handle(ctx)

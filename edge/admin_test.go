@@ -44,7 +44,7 @@ func TestAdmin(t *testing.T) {
 		{"GET /abc", 404, "not_found"},
 		{"GET /debug/pprof/", 200, "goroutine"},
 		{"GET /debug/pprof/heap?debug=1", 200, "heap profile"},
-		{"GET /debug/pprof/cmdline", 200, "edge"},
+		{"GET /debug/pprof/cmdline", 404, "not_found"},
 		{"GET /debug/pprof", 404, "not_found"},
 		{"DELETE /debug/pprof/heap", 404, "not_found"},
 		{"GET /debug/flight", 200, "trace"},

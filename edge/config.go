@@ -16,12 +16,16 @@ import (
 
 // Config is what a Server is made from. Resolver, Clicks and Visitors must be given; every other field's zero value works.
 type Config struct {
-	Resolver engine.Resolver      // what codes stand for
-	Clicks   engine.ClickAppender // takes the clicks
-	Visitors engine.VisitorHasher // makes visitor ids
-	API      Manager              // answers the management paths; nil: there are none
-	IDs      *wire.RequestIDs     // nil: makes its own; share one with the API
-	Logger   *slog.Logger         // nil: nothing is logged
+	Resolver   engine.Resolver      // what codes stand for
+	Clicks     engine.ClickAppender // takes the clicks
+	ClicksWait bool                 // Clicks waits for the disk: no hit is answered by an event loop, which others wait for
+	Visitors   engine.VisitorHasher // makes visitor ids
+	API        Manager              // answers the management paths; nil: there are none
+	IDs        *wire.RequestIDs     // nil: makes its own; share one with the API
+	Logger     *slog.Logger         // nil: nothing is logged
+	// Took is told the time of each look-up and of one hit in 64. It must not wait. nil: nobody is told.
+	Took   func(what string, took time.Duration)
+	Tracer engine.Tracer // of look-ups that the published table could not answer; nil: nothing is traced
 
 	Domain engine.DomainID // whose codes are served; 0: engine.DefaultDomain
 	Shards int             // lanes to count by, a power of two; 0: 16

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,15 +23,33 @@ const (
 // each of them needs, costs some 0.3 us a request, more than looking up a code and recording its click.
 type conn struct {
 	net.Conn
+	looped    looped // what is Conn, too, when an event loop has it; else nil
 	conns     *conns
 	state     atomic.Int64
 	overdue   atomic.Bool // a read deadline was set that is past
 	lingering bool        // owned by the serving goroutine
 	closed    sync.Once
+	quick     quickState // owned by the loop
+}
+
+// looped is a connection that waits in an event loop between its requests.
+type looped interface {
+	Own(owner any)
+	Attach() error // to its loop, which serves it from then on
+	Peer() netip.AddrPort
+	Rest()         // a new request comes next: nobody need wait for it here
+	Busy()         // takes Rest back
+	Rests() bool   // a new request comes next
+	Resting() bool // a Read has ended for that reason
+	Ask()          // have Server.Look called
+	HangUp()       // safe for concurrent use
 }
 
 // Read notes when a request begins to arrive. Its later pieces win no time: that is what a slow attacker would live on.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.looped != nil && c.state.Load()&phaseMask == phaseIdle && !c.looped.Rests() {
+		c.enter(phaseRequest) // behind an answer comes the rest of a request: of one that was sent with it, or its body
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 && c.state.Load()&phaseMask != phaseRequest {
 		c.enter(phaseRequest)
@@ -55,19 +74,34 @@ func (c *conn) Write(p []byte) (int, error) {
 
 func (c *conn) enter(phase int64) { c.state.Store(c.conns.clock.Load()<<phaseBits | phase) }
 
+// late reports whether a state has lasted for longer than it may.
+func (t *timeouts) late(state, now int64) (phase int64, late bool) {
+	phase = state & phaseMask
+	return phase, now-state>>phaseBits >= t[phase]
+}
+
 // expire makes the call that waits for the client return a timeout, when the phase has lasted for longer than it may.
 func (c *conn) expire(now int64, t *timeouts) {
 	state := c.state.Load()
-	phase := state & phaseMask
-	if now-state>>phaseBits < t[phase] {
-		return
-	}
-	if phase == phaseWrite {
+	phase, late := t.late(state, now)
+	switch {
+	case !late:
+	case phase == phaseWrite:
 		_ = c.SetWriteDeadline(longAgo)
-		return
+		if c.state.Load() != state {
+			_ = c.SetWriteDeadline(time.Time{}) // it was written in time
+		}
+	case c.looped != nil && (phase == phaseIdle || phase == phaseSilent):
+		c.looped.Ask()
+	default:
+		c.overdue.Store(true)
+		_ = c.SetReadDeadline(longAgo)
+		if c.looped != nil && c.state.Load() != state {
+			// The answer went out meanwhile, and may have found nothing to take back.
+			c.overdue.Store(false)
+			_ = c.SetReadDeadline(time.Time{})
+		}
 	}
-	c.overdue.Store(true)
-	_ = c.SetReadDeadline(longAgo)
 }
 
 // longAgo is a deadline that is past.
@@ -76,8 +110,11 @@ var longAgo = time.Unix(1, 0)
 // linger makes Close wait for a client that is still sending.
 func (c *conn) linger() { c.lingering = true }
 
-// Close ends the connection.
+// Close ends the connection, but for one that goes back to its loop.
 func (c *conn) Close() error {
+	if c.looped != nil && c.looped.Resting() {
+		return nil
+	}
 	err := net.ErrClosed
 	c.closed.Do(func() {
 		if c.lingering && c.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
@@ -87,4 +124,13 @@ func (c *conn) Close() error {
 		err = c.Conn.Close()
 	})
 	return err
+}
+
+// hangUp ends the connection for both sides. Safe for concurrent use; whoever serves the connection sees it and ends.
+func (c *conn) hangUp() {
+	if c.looped != nil {
+		c.looped.HangUp()
+		return
+	}
+	c.Conn.Close()
 }

@@ -20,7 +20,7 @@ type conns struct {
 	rejected atomic.Uint64
 	mu       sync.Mutex
 	all      map[*conn]struct{} // guarded by mu
-	// rejecting bounds how many connections are being sent away at once.
+	// rejecting bounds how many connections are being sent away at once; further ones are not taken meanwhile.
 	rejecting chan struct{}
 	rejects   sync.WaitGroup
 }
@@ -64,8 +64,9 @@ func (cs *conns) run(stop <-chan struct{}) {
 }
 
 const (
-	// rejectingMax connections at once get a proper goodbye; those beyond are just closed.
-	rejectingMax = 64
+	// rejectingMax is how many connections are being sent away at once: few beside those that are served, as each costs more than a
+	// redirect, and the scheduler is fair to both.
+	rejectingMax = 16
 	// lingerTimeout and lingerMax bound how long a connection is read after the last answer, so that what the client is still
 	// sending does not make its system throw the answer away (RFC 9112 section 9.6).
 	lingerTimeout = time.Second
@@ -82,6 +83,10 @@ const rejection = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnect
 func (cs *conns) admit(c net.Conn) *conn {
 	tracked := &conn{Conn: c, conns: cs}
 	tracked.enter(phaseSilent)
+	if c, ok := c.(looped); ok {
+		tracked.looped = c
+		c.Own(tracked)
+	}
 	cs.mu.Lock()
 	full := len(cs.all) >= cs.max
 	if !full {
@@ -92,20 +97,21 @@ func (cs *conns) admit(c net.Conn) *conn {
 		return tracked
 	}
 	cs.rejected.Add(1)
-	select {
-	case cs.rejecting <- struct{}{}:
-		cs.rejects.Go(func() {
-			defer func() { <-cs.rejecting }()
-			reject(c)
-		})
-	default:
-		c.Close()
-	}
+	// Those beyond wait in the system's queue, and the listener for at most rejectTimeout: a storm of them is sent away as fast as
+	// the connections that are served leave time for, and each is told why.
+	cs.rejecting <- struct{}{}
+	cs.rejects.Go(func() {
+		defer func() { <-cs.rejecting }()
+		reject(c)
+	})
 	return nil
 }
 
 func reject(c net.Conn) {
 	defer c.Close()
+	if waits, ok := c.(interface{ Talk() error }); ok && waits.Talk() != nil {
+		return
+	}
 	if c.SetDeadline(time.Now().Add(rejectTimeout)) != nil {
 		return
 	}
@@ -138,16 +144,22 @@ func (cs *conns) open() int {
 // 5 seconds, and browsers open such ones ahead.
 func (cs *conns) closeSilent(age time.Duration) {
 	now := time.Now().UnixNano()
-	cs.closeWhere(func(c *conn) bool {
+	cs.each(func(c *conn) bool {
 		state := c.state.Load()
 		return state&phaseMask == phaseSilent && now-state>>phaseBits >= int64(age+cs.tick)
-	})
+	}, (*conn).hangUp)
+}
+
+// askIdle has the loops look at the connections that wait for a request.
+func (cs *conns) askIdle() {
+	cs.each(func(c *conn) bool { return c.looped != nil && c.state.Load()&phaseMask == phaseIdle }, func(c *conn) { c.looped.Ask() })
 }
 
 // closeAll cuts whatever is still open.
-func (cs *conns) closeAll() { cs.closeWhere(func(*conn) bool { return true }) }
+func (cs *conns) closeAll() { cs.each(func(*conn) bool { return true }, (*conn).hangUp) }
 
-func (cs *conns) closeWhere(pick func(*conn) bool) {
+// each does something with the connections that are picked, outside the lock.
+func (cs *conns) each(pick func(*conn) bool, do func(*conn)) {
 	cs.mu.Lock()
 	var picked []*conn
 	for c := range cs.all {
@@ -157,6 +169,6 @@ func (cs *conns) closeWhere(pick func(*conn) bool) {
 	}
 	cs.mu.Unlock()
 	for _, c := range picked {
-		c.Conn.Close() // the serving goroutine sees it and ends, and that closes the rest
+		do(c)
 	}
 }

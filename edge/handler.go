@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"runtime/debug"
+	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -15,6 +17,14 @@ import (
 // handle is the outermost handler: codes first, then whatever else has a name.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.finish(ctx)
+	if c, ok := ctx.Conn().(*conn); ok && c.quick.panic != nil {
+		p := c.quick.panic
+		c.quick.panic = nil
+		panic(p)
+	}
+	if !s.admissible(ctx) {
+		return
+	}
 	if path := ctx.URI().PathOriginal(); ctx.IsGet() || ctx.IsHead() {
 		if code := codeOf(path); code != nil && !s.words.has(code) {
 			s.redirect(ctx, code)
@@ -37,12 +47,12 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	requestID := []byte(wire.Header(ctx, "x-request-id"))
-	read := ctx.IsGet() || ctx.IsHead()
+	read, html := ctx.IsGet() || ctx.IsHead(), strings.Contains(wire.Header(ctx, "accept"), "text/html")
 	switch known := string(path); {
 	case known == "/" && read:
-		s.home(ctx, requestID)
+		s.home(ctx, html, requestID)
 	case known == "/robots.txt" && read:
-		s.show(ctx, pageHome, requestID)
+		s.show(ctx, pageHome, html, requestID)
 		ctx.Response.Header.Set("Cache-Control", "public, max-age=86400")
 		ctx.Response.Header.SetContentType("text/plain; charset=utf-8")
 		ctx.Response.Header.Del("Vary")
@@ -54,15 +64,15 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 		s.setRequestID(ctx, requestID)
 	case !read && (codeOf(path) != nil || known == "/" || known == "/robots.txt" || known == "/favicon.ico"):
 		ctx.Response.Header.Set("Allow", "GET, HEAD")
-		s.show(ctx, pageWrongMethod, requestID)
+		s.show(ctx, pageWrongMethod, html, requestID)
 	default:
-		s.show(ctx, pageNotFound, requestID)
+		s.show(ctx, pageNotFound, html, requestID)
 	}
 }
 
-func (s *Server) home(ctx *fasthttp.RequestCtx, requestID []byte) {
+func (s *Server) home(ctx *fasthttp.RequestCtx, html bool, requestID []byte) {
 	if s.cfg.HomeURL == "" {
-		s.show(ctx, pageHome, requestID)
+		s.show(ctx, pageHome, html, requestID)
 		return
 	}
 	h := &ctx.Response.Header
@@ -89,7 +99,9 @@ func (s *Server) panicked(ctx *fasthttp.RequestCtx, p any) {
 	s.panics.Add(1)
 	given := []byte(wire.Header(ctx, "x-request-id"))
 	id := string(s.ids.Append(nil, ctx, given))
-	s.cfg.Logger.Error("handler panicked", "panic", p, "request_id", id, "method", string(ctx.Method()), "stack", string(debug.Stack()))
+	if ok, swallowed := s.panicThrottle.Allow(time.Now()); ok {
+		s.cfg.Logger.Error("handler panicked", "panic", p, "request_id", id, "method", string(ctx.Method()), "stack", string(debug.Stack()), "swallowed", swallowed)
+	}
 	ctx.Response.Reset()
 	problem := wire.ProblemOf(errPanicked)
 	problem.RequestID = id
@@ -101,7 +113,6 @@ var errPanicked = engine.Errorf(engine.CodeInternal, "a fault of the service; th
 
 // unreadable answers a request that could not be read; the connection is closed after it.
 func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
-	s.badRequests.Add(1)
 	p := wire.ProblemOf(engine.Errorf(engine.CodeMalformed, "the request is not HTTP/1.1 that can be read"))
 	var netErr net.Error
 	switch _, small := errors.AsType[*fasthttp.ErrSmallBuffer](err); {
@@ -118,13 +129,7 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 			Code: engine.CodeMalformed, Detail: "the request did not arrive in time",
 		}
 	}
-	if c, ok := ctx.Conn().(*conn); ok && p.Status != fasthttp.StatusRequestTimeout {
-		c.linger()
-	}
-	id := string(s.ids.Append(nil, ctx, nil))
-	p.RequestID = id
-	wire.WriteProblem(ctx, p)
-	ctx.Response.Header.SetCanonical(requestIDName, []byte(id))
+	s.reject(ctx, p)
 }
 
 // words are the management API's first segments. Read-only after it is made.

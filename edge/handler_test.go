@@ -120,7 +120,7 @@ func FuzzPath(f *testing.F) {
 		}
 		s.handle(ctx)
 		switch status := ctx.Response.StatusCode(); status {
-		case 200, 204, 299, 301, 302, 307, 308, 404, 410, 503:
+		case 200, 204, 299, 301, 302, 307, 308, 400, 404, 410, 503:
 		default:
 			t.Errorf("GET %q = %d", path, status)
 		}

@@ -117,13 +117,43 @@ func (l *countingListener) Accept() (net.Conn, error) {
 	}
 }
 
-// wrap puts what this server needs around a listener: first the patience, then the PROXY header, then the count.
-func (s *Server) wrap(ln net.Listener) net.Listener {
+// wrap puts what this server needs around a listener: first the patience, then the PROXY header, then the count. looped says that
+// its connections are for the event loops; the PROXY header and what is no TCP are left to the HTTP server.
+func (s *Server) wrap(ln net.Listener) (wrapped net.Listener, looped bool, err error) {
+	if tcp, ok := ln.(*net.TCPListener); ok && s.loops != nil {
+		if ln, err = s.loops.listen(tcp); err != nil {
+			_ = tcp.Close()
+			return nil, false, err
+		}
+		looped = true
+	}
 	ln = &stubbornListener{Listener: ln, log: s.cfg.Logger, throttle: &s.acceptThrottle, pauses: &s.pauses, closing: make(chan struct{})}
 	if s.cfg.ProxyProtocol {
 		ln = &proxyproto.Listener{Listener: ln, ConnPolicy: s.proxyPolicy, ReadHeaderTimeout: s.cfg.ReadTimeout}
 	}
-	return &countingListener{Listener: ln, conns: s.conns}
+	return &countingListener{Listener: ln, conns: s.conns}, looped, nil
+}
+
+// accept gives the listener's connections to the event loops, until it is closed.
+func (s *Server) accept(ln net.Listener) error {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return err //nolint:wrapcheck // the listener's own error says what it did
+		}
+		if c, ok := c.(*conn); ok {
+			if err := c.looped.Attach(); err != nil {
+				s.pauses.Add(1)
+				if ok, swallowed := s.acceptThrottle.Allow(time.Now()); ok {
+					s.cfg.Logger.Error("a connection can't be waited for", "err", err, "swallowed", swallowed)
+				}
+				_ = c.Close()
+			}
+		}
+	}
 }
 
 // proxyPolicy makes the PROXY header a must for trusted proxies, as its specification says it can't be guessed, and a reason

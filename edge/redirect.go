@@ -1,7 +1,7 @@
 package edge
 
 import (
-	"sync"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -13,66 +13,6 @@ import (
 // and an edit, an expiry or a deactivation would never reach it; 5 minutes is also what a published entry is trusted for.
 const permanentMaxAge = "300"
 
-// Names and values of the redirect's headers, never written to.
-var (
-	locationName     = []byte("Location")
-	cacheControlName = []byte("Cache-Control")
-	requestIDName    = []byte("X-Request-ID")
-	noSniffName      = []byte("X-Content-Type-Options")
-
-	noSniff        = []byte("nosniff")
-	cacheTemporary = []byte("private, no-store")
-	cachePermanent = []byte("private, max-age=" + permanentMaxAge)
-)
-
-// visit is what the redirect path reads from a request. Its slices are valid until the handler returns.
-type visit struct {
-	code      []byte
-	referrer  []byte
-	language  []byte
-	requestID []byte
-	prefetch  bool
-	head      bool
-}
-
-// free is how the visit counts against a budget.
-func (v *visit) kind() engine.Visit {
-	if v.head || v.prefetch {
-		return engine.VisitFree
-	}
-	return engine.VisitCounted
-}
-
-// read takes what the redirect path needs out of the header, in one walk over the fields that the server has found already.
-func (v *visit) read(ctx *fasthttp.RequestCtx) {
-	for name, value := range ctx.Request.Header.All() {
-		switch len(name) {
-		case len("referer"): // and purpose
-			if wire.Is(name, "referer") {
-				v.referrer = value
-			} else if wire.Is(name, "purpose") {
-				v.prefetch = v.prefetch || wire.HasFoldPrefix(value, "prefetch")
-			}
-		case len("accept-language"):
-			if wire.Is(name, "accept-language") {
-				v.language = value
-			}
-		case len("sec-purpose"):
-			if wire.Is(name, "sec-purpose") {
-				v.prefetch = v.prefetch || wire.HasFoldPrefix(value, "prefetch")
-			}
-		case len("x-request-id"):
-			if wire.Is(name, "x-request-id") {
-				v.requestID = value
-			}
-		case len("x-moz"):
-			if wire.Is(name, "x-moz") {
-				v.prefetch = v.prefetch || wire.HasFoldPrefix(value, "prefetch")
-			}
-		}
-	}
-}
-
 // codeOf takes the code out of a raw path of exactly one segment, nil when there is none. The path is not decoded: a code has
 // no byte that would need it, so "/%61bc" is no other spelling of "/abc" but a path that leads nowhere.
 func codeOf(path []byte) []byte {
@@ -82,30 +22,54 @@ func codeOf(path []byte) []byte {
 	return path[1:]
 }
 
-// redirect answers a GET or HEAD for a code. 0 allocs on a hit: TestAllocRedirect.
+// redirect answers a GET or HEAD for a code that the HTTP server has read. 0 allocs on a hit: TestAllocRedirect.
 func (s *Server) redirect(ctx *fasthttp.RequestCtx, code []byte) {
-	v := visit{code: code, head: ctx.IsHead()}
-	v.read(ctx)
-	now := ctx.Time().UnixMicro()
-	r, ok := s.cfg.Resolver.Lookup(s.cfg.Domain, code, now, v.kind())
-	if !ok {
-		// Cold from here.
-		if r, ok = s.load(ctx, r, &v, now); !ok {
-			return
+	v := s.visitOf(ctx, code)
+	var rep reply
+	s.decide(&rep, &v, true)
+	s.write(ctx, &rep, &v)
+	if sampled(ctx) && rep.page == nil {
+		s.observe(&s.redirectTime, "redirect", ctx)
+	}
+}
+
+// decide makes the reply to a visitor, with the click recorded. Without patience it returns false when it would have to wait for the
+// store, and has then done nothing.
+func (s *Server) decide(rep *reply, v *visit, patient bool) bool {
+	now := v.at.UnixMicro()
+	r, found := s.cfg.Resolver.Lookup(s.cfg.Domain, v.code, now, v.kind())
+	shard := &s.shards[r.Shard&(len(s.shards)-1)]
+	if found {
+		s.settle(rep, &shard.hits, r, v, now)
+		return true
+	}
+	if !patient {
+		return false
+	}
+	counters := &shard.misses
+	if s.unknown.Rate().Requests > 0 {
+		if d := s.unknown.Peek(wire.ClientKey(v.network), v.at.UnixNano(), s.cfg.Share()); !d.Allowed {
+			rep.tooMany(counters, d)
+			return true
 		}
 	}
-	counters := &s.shards[r.Shard&(len(s.shards)-1)]
+	s.settle(rep, counters, s.load(r, v, now), v, now)
+	s.took(&s.missTime, "look-up", time.Since(v.at))
+	return true
+}
+
+// settle sends the visitor where the code leads, its click recorded, or says why not.
+func (s *Server) settle(rep *reply, counters *answerCounters, r engine.Resolution, v *visit, now int64) {
 	if r.Outcome != engine.OutcomeRedirect {
-		s.refuse(ctx, counters, r.Outcome, &v)
+		s.refuse(rep, counters, r.Outcome, v)
 		return
 	}
-	addr := engine.TruncateAddr(s.clients.Addr(ctx))
-	if s.redirects != nil && !s.admit(ctx, counters, r, addr, &v) {
+	if s.redirects != nil && !s.admit(rep, counters, r, v) {
 		return
 	}
-	userAgent := bound(ctx.Request.Header.UserAgent(), engine.UserAgentMaxLen)
+	userAgent := bound(v.userAgent, engine.UserAgentMaxLen)
 	click := engine.Click{
-		At: now, Link: r.Link, Visitor: s.cfg.Visitors.Visitor(now, addr, userAgent), Address: addr, Status: r.Status,
+		At: now, Link: r.Link, Visitor: s.cfg.Visitors.Visitor(now, v.network, userAgent), Address: v.network, Status: r.Status,
 		UserAgent: userAgent, Referrer: bound(v.referrer, engine.ReferrerMaxLen), Language: bound(v.language, engine.LanguageMaxLen),
 	}
 	if v.head {
@@ -121,69 +85,26 @@ func (s *Server) redirect(ctx *fasthttp.RequestCtx, code []byte) {
 	if err := s.cfg.Clicks.Append(r.Shard, click); err != nil {
 		// A visit of a budget that leaves no trace would make the count wrong for ever.
 		if s.cfg.RefuseUnrecorded || r.Budgeted {
-			s.refuseUnrecorded(ctx, counters, r, &v)
+			s.refuseUnrecorded(rep, counters, r)
 			return
 		}
 		counters.unrecorded.Add(1)
 	}
-	counters.outcomes[engine.OutcomeRedirect].Add(1)
-
-	h := &ctx.Response.Header
-	h.SetStatusCode(int(r.Status))
-	if query := ctx.URI().QueryString(); r.ForwardQuery && len(query) > 0 {
-		s.forward(h, r.Target, query)
-	} else {
-		h.SetCanonical(locationName, r.Target)
+	counters.redirected(r.Status)
+	rep.status, rep.target, rep.cache = r.Status, r.Target, cacheControl(r, v)
+	if r.ForwardQuery {
+		rep.query = v.query
 	}
-	if r.Status == fasthttp.StatusMovedPermanently || r.Status == fasthttp.StatusPermanentRedirect {
-		h.SetCanonical(cacheControlName, s.permanentCache(r, &v))
-	} else {
-		h.SetCanonical(cacheControlName, cacheTemporary)
-	}
-	h.SetCanonical(noSniffName, noSniff)
-	s.setRequestID(ctx, v.requestID)
 }
 
-// permanentCache lets a browser keep a permanent redirect for a while, but not one that uses up visits, and not one that was
+// cacheControl lets a browser keep a permanent redirect for a while, but not one that uses up visits, and not one that was
 // fetched ahead: the visit itself would never be seen.
-func (s *Server) permanentCache(r engine.Resolution, v *visit) []byte {
-	if r.Budgeted || v.kind() == engine.VisitFree {
+func cacheControl(r engine.Resolution, v *visit) []byte {
+	permanent := r.Status == fasthttp.StatusMovedPermanently || r.Status == fasthttp.StatusPermanentRedirect
+	if !permanent || r.Budgeted || v.kind() == engine.VisitFree {
 		return cacheTemporary
 	}
 	return cachePermanent
 }
 
 func bound(b []byte, length int) []byte { return b[:min(len(b), length)] }
-
-// forwardBuffer is scratch space for targets with a forwarded query.
-type forwardBuffer struct{ b []byte }
-
-// forwardBufferMax is the largest scratch space that is kept; a canonical target and a query are at most 12 KiB and what
-// percent-encoding adds.
-const forwardBufferMax = 16 << 10
-
-// acquireForwardBuffer and its twin share buffers between requests.
-func acquireForwardBuffer(pool *sync.Pool) *forwardBuffer {
-	if buf, ok := pool.Get().(*forwardBuffer); ok {
-		return buf
-	}
-	return &forwardBuffer{}
-}
-
-func releaseForwardBuffer(pool *sync.Pool, buf *forwardBuffer) {
-	if cap(buf.b) <= forwardBufferMax {
-		pool.Put(buf)
-	}
-}
-
-func (s *Server) forward(h *fasthttp.ResponseHeader, target, query []byte) {
-	buf := acquireForwardBuffer(&s.forwards)
-	buf.b = appendForwarded(buf.b[:0], target, query)
-	h.SetCanonical(locationName, buf.b)
-	releaseForwardBuffer(&s.forwards, buf)
-}
-
-func (s *Server) setRequestID(ctx *fasthttp.RequestCtx, given []byte) {
-	var buf [wire.RequestIDMax]byte
-	ctx.Response.Header.SetCanonical(requestIDName, s.ids.Append(buf[:0], ctx, given))
-}

@@ -4,6 +4,7 @@ package edge
 
 import (
 	"testing"
+	"time"
 
 	"github.com/carom-dev/carom/engine"
 )
@@ -28,6 +29,27 @@ func TestAllocRedirect(t *testing.T) {
 				ctx.Response.Reset()
 			}); n != 0 {
 				t.Errorf("%s allocates %v times, want 0", tt.rule, n)
+			}
+		})
+	}
+}
+
+// TestAllocQuick holds the same on the way that does without the HTTP server, also for a code that is known to lead nowhere.
+func TestAllocQuick(t *testing.T) {
+	for rule, r := range map[string]engine.Resolution{"a hit": live(benchTarget, 302), "a page": {Outcome: engine.OutcomeInactive}} {
+		t.Run(rule, func(t *testing.T) {
+			s, err := New(Config{Resolver: &plainResolver{r}, Clicks: plainJournal{}, Visitors: fakeHasher{}, API: fakeAPI{}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, in, out, now := quickConn(s), []byte(browserRequest), make([]byte, 0, 1<<10), time.Now()
+			if n := testing.AllocsPerRun(200, func() {
+				n := 0
+				if n, out, _ = s.quick(c, in, out[:0], now, false); n != len(in) {
+					t.Fatalf("%d bytes are answered, want all", n)
+				}
+			}); n != 0 {
+				t.Errorf("%s allocates %v times, want 0", rule, n)
 			}
 		})
 	}

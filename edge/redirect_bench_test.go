@@ -74,6 +74,23 @@ func benchServer(b testing.TB) *fasthttp.Server {
 // answer's bytes. Its twin BenchmarkBare is the same server with default options and a handler that knows one answer.
 func BenchmarkHit(b *testing.B) { benchConn(b, benchServer(b)) }
 
+// BenchmarkQuick is the same on the way that does without the HTTP server.
+func BenchmarkQuick(b *testing.B) {
+	s, err := New(Config{Resolver: &plainResolver{live(benchTarget, 302)}, Clicks: plainJournal{}, Visitors: fakeHasher{}, API: fakeAPI{}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, in, out, now := quickConn(s), []byte(browserRequest), make([]byte, 0, 1<<10), time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		if n, out, _ = s.quick(c, in, out[:0], now, false); n != len(in) {
+			b.Fatalf("%d bytes are answered, want all", n)
+		}
+	}
+	b.ReportMetric(float64(len(out)), "bytes/answer")
+}
+
 func BenchmarkBare(b *testing.B) {
 	benchConn(b, &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
 		ctx.Response.SetStatusCode(fasthttp.StatusFound)

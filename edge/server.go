@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/carom-dev/carom/edge/wire"
+	"github.com/carom-dev/carom/engine/latency"
 	"github.com/carom-dev/carom/engine/limit"
 )
 
@@ -27,15 +28,25 @@ type Server struct {
 	shards    []shardCounters
 	forwards  sync.Pool // of *forwardBuffer
 
+	date         dateLine
+	learned      atomic.Uint64 // connections that the quick way has met
+	redirectTime latency.Histogram
+	missTime     latency.Histogram
+
 	http  *fasthttp.Server
 	conns *conns
+	loops *loops // nil: the HTTP server waits for connections itself
+	// accepting are the listeners whose connections are given to the loops.
+	accepting sync.WaitGroup
 
 	draining       atomic.Bool
+	closing        atomic.Bool // connections that wait for a request are closed
 	panics         atomic.Uint64
 	badRequests    atomic.Uint64
 	managed        atomic.Uint64
 	pauses         atomic.Uint64
 	acceptThrottle wire.Throttle
+	panicThrottle  wire.Throttle
 
 	mu      sync.Mutex
 	taken   []net.Listener // guarded by mu
@@ -72,6 +83,7 @@ func New(cfg Config) (*Server, error) {
 	s.http = &fasthttp.Server{
 		Handler:      s.handle,
 		ErrorHandler: s.unreadable,
+		ConnState:    between,
 		Logger:       &httpLog{log: cfg.Logger},
 
 		// Our own bound sends connections away with a Retry-After before this one is reached.
@@ -90,6 +102,18 @@ func New(cfg Config) (*Server, error) {
 		CloseOnShutdown:               true,
 	}
 	return s, nil
+}
+
+// between is told of each step of a connection's life: what comes behind an answer is a new request.
+func between(c net.Conn, state fasthttp.ConnState) {
+	if c, ok := c.(*conn); ok && c.looped != nil {
+		switch state {
+		case fasthttp.StateIdle:
+			c.looped.Rest()
+		case fasthttp.StateActive:
+			c.looped.Busy()
+		}
+	}
 }
 
 // Listen opens Config.Listeners sockets on addr, such as ":8080" or "127.0.0.1:0". Serve takes them over.
@@ -111,21 +135,41 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		}
 		return errors.New("serve: the server was started before")
 	}
-	s.serving = true
+	loops, err := newLoops(s, listeners)
+	if err != nil {
+		s.mu.Unlock()
+		return fmt.Errorf("serve: %w", err)
+	}
+	s.serving, s.loops = true, loops
 	errs := make(chan error, len(listeners))
 	var running, sweeping sync.WaitGroup
 	stop := make(chan struct{})
 	sweeping.Go(func() { s.conns.run(stop) })
+	var failed error
 	for _, ln := range listeners {
-		ln = s.wrap(ln)
+		ln, looped, err := s.wrap(ln)
+		if err != nil {
+			failed = err
+			errs <- err
+			continue
+		}
 		s.taken = append(s.taken, ln)
-		running.Go(func() { errs <- s.http.Serve(ln) })
+		if looped {
+			s.accepting.Add(1)
+			running.Go(func() {
+				defer s.accepting.Done()
+				errs <- s.accept(ln)
+			})
+		} else {
+			running.Go(func() { errs <- s.http.Serve(ln) })
+		}
 	}
 	s.mu.Unlock()
 
-	var failed error
 	select {
 	case <-ctx.Done():
+	case err := <-s.loops.failed():
+		failed = fmt.Errorf("serve: %w", err)
 	case err := <-errs:
 		if err != nil {
 			failed = fmt.Errorf("serve: %w", err)
@@ -137,6 +181,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	running.Wait()
 	close(stop)
 	sweeping.Wait()
+	s.loops.stop()
 	return failed
 }
 
@@ -171,6 +216,7 @@ func (s *Server) end(ctx context.Context, delay time.Duration) error {
 		for _, ln := range taken {
 			ln.Close()
 		}
+		s.accepting.Wait() // those that were accepted before are to be answered, too
 		s.err = s.shutdown(ctx)
 	})
 	<-s.drained
@@ -191,15 +237,17 @@ const (
 func (s *Server) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
 	defer cancel()
+	s.closing.Store(true)
 	done := make(chan error, 1)
 	go func() { done <- s.http.ShutdownWithContext(ctx) }()
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 	var err error
-	for waiting := true; waiting; {
+	for waiting := true; waiting || s.conns.open() > 0 && ctx.Err() == nil; {
+		s.conns.askIdle()
 		select {
 		case err = <-done:
-			waiting = false
+			waiting, done = false, nil
 			if errors.Is(err, net.ErrClosed) {
 				err = nil // the listeners were closed before
 			}
@@ -210,7 +258,7 @@ func (s *Server) shutdown(ctx context.Context) error {
 	if ctx.Err() != nil {
 		left := s.conns.open()
 		s.conns.closeAll()
-		for cut := time.Now(); s.http.GetOpenConnectionsCount() > 0 && time.Since(cut) < cutTimeout; {
+		for cut := time.Now(); s.conns.open() > 0 && time.Since(cut) < cutTimeout; {
 			<-tick.C
 		}
 		err = fmt.Errorf("drain: %d connections were cut off: %w", left, ctx.Err())

@@ -168,6 +168,13 @@ type ClickReader interface {
 	Stats(ctx context.Context, q StatsQuery) (Stats, error)
 }
 
+// Sealer makes figures of the past cheap to read. Safe for concurrent use, also by several instances.
+type Sealer interface {
+	// SealDays adds the hours of days before until (the start of a UTC day) up to days and months, for each link with at least so many clicks
+	// outside its sealed days. It changes no figure, also when clicks of a sealed day come later. To be called every hour or so.
+	SealDays(ctx context.Context, until time.Time, least int64) error
+}
+
 // ClickID numbers stored clicks, increasing in the order in which readers may see them.
 type ClickID int64
 
@@ -220,6 +227,7 @@ type Store interface {
 	KeyStore
 	ClickStore
 	ClickReader
+	Sealer
 	// Ping asks the database for an answer; it is what health shows.
 	Ping(ctx context.Context) error
 	// Close ends it; calls under way return errors.

@@ -61,6 +61,13 @@ func (p TargetPolicy) Canonical(raw string) (string, error) {
 	if len(href) > TargetMaxLen {
 		return refuse("has %d bytes in canonical form; at most %d are accepted", len(href), TargetMaxLen)
 	}
+	// A browser parses what it is sent once more. Some names turn into Punycode that is no name itself, of letters that fold into
+	// several or too long; whatever does not stay as it is would lead nowhere, or elsewhere.
+	if href != raw {
+		if again, err := targetParser.Parse(href); err != nil || again.Href(false) != href {
+			return refuse("has the host %.128q, which is no valid international name", u.Hostname())
+		}
+	}
 	// The parser percent-encodes all of these; a target is sent as it is, so nothing rests on that alone.
 	for i := range len(href) {
 		if href[i] <= ' ' || href[i] >= 0x7f {

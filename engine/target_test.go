@@ -113,6 +113,7 @@ func TestCanonicalRefuses(t *testing.T) {
 		{"localhost with dots behind it", "http://LOCALHOST../", "private or local"},
 		{"below localhost", "http://a.localhost/", "private or local"},
 		{"mDNS", "http://printer.local/", "private or local"},
+		{"a name whose Punycode is no name", "http://vİ!!/", "international name"},
 		{"internal", "http://db.internal/", "private or local"},
 		{"home network", "http://nas.home.arpa/", "private or local"},
 		{"a long name below internal", "http://" + strings.Repeat("a.", 2000) + "internal/", "private or local"},

@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/pprof"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +47,9 @@ type Stage struct {
 	stopped bool     // guarded by mu
 
 	workers     sync.WaitGroup
+	jobs        chan job      // to a worker that rests
+	resting     atomic.Int64  // workers
+	ended       chan struct{} // closed by Stop: workers that rest go
 	deadLetters atomic.Int64
 	restarts    atomic.Int64
 	panics      atomic.Int64 // of workers
@@ -61,7 +66,7 @@ func New(cfg Config) (*Stage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the actor engine: %w", err)
 	}
-	s := &Stage{sys: sys, log: cfg.Logger, onFault: cfg.OnFault}
+	s := &Stage{sys: sys, log: cfg.Logger, onFault: cfg.OnFault, jobs: make(chan job), ended: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -95,14 +100,57 @@ func (s *Stage) observe(c *actor.Context) {
 	}
 }
 
-// Go runs work on a goroutine of its own: for what would block an actor. Stop waits for it. A panic in it is logged, counted and
-// handed to failed, which may be nil.
+// job is what a worker is given.
+type job struct {
+	name   string
+	work   func()
+	failed func(err error)
+}
+
+// restingMax workers stay for the next job. The stack of a new goroutine is grown and copied several times on its way down to a socket, which
+// costs as much as a small query (BenchmarkColdLinks).
+const restingMax = 8
+
+// Go runs work on a goroutine that has nothing else to do meanwhile: for what would block an actor. It never blocks. Stop waits for the
+// work. A panic in it is logged, counted and handed to failed, which may be nil.
 func (s *Stage) Go(name string, work func(), failed func(err error)) {
-	s.workers.Go(func() {
-		if v := s.guard(name, work); v != nil && failed != nil {
-			s.guard(name, func() { failed(fmt.Errorf("worker %s panicked: %v", name, v)) })
+	j := job{name, work, failed}
+	select {
+	case s.jobs <- j:
+	default:
+		s.workers.Go(func() { s.serve(j) })
+	}
+}
+
+// serve does j, and what comes after it for as long as few enough others rest.
+func (s *Stage) serve(j job) {
+	labels := ""
+	for {
+		if j.name != labels {
+			labels = j.name
+			pprof.SetGoroutineLabels(labelled("worker", labels))
 		}
-	})
+		if v := s.guard(j.name, j.work); v != nil && j.failed != nil {
+			s.guard(j.name, func() { j.failed(fmt.Errorf("worker %s panicked: %v", j.name, v)) })
+		}
+		j = job{} // what it holds is free while this rests
+		if s.resting.Add(1) > restingMax {
+			s.resting.Add(-1)
+			return
+		}
+		select {
+		case j = <-s.jobs:
+			s.resting.Add(-1)
+		case <-s.ended:
+			return
+		}
+	}
+}
+
+// labelled carries a label for the profiles of the goroutine that it is set on. Shards are one kind: the label has few values.
+func labelled(label, name string) context.Context {
+	kind, _, _ := strings.Cut(name, "-")
+	return pprof.WithLabels(context.Background(), pprof.Labels(label, kind))
 }
 
 // guard runs work and returns what it panicked with.
@@ -151,6 +199,7 @@ func (s *Stage) Stop(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
+	close(s.ended)
 	done := make(chan struct{})
 	go func() {
 		s.workers.Wait()

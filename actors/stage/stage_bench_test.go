@@ -2,6 +2,7 @@ package stage
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,11 +82,12 @@ func BenchmarkWaysToAShard(b *testing.B) {
 	b.Run("engine-request", func(b *testing.B) {
 		b.ReportAllocs()
 		b.SetParallelism(32)
+		var failed atomic.Int64 // the library draws the names of its requests, and some are drawn twice
+		defer func() { b.ReportMetric(float64(failed.Load())/float64(b.N), "failed/op") }()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
 				if _, err := s.sys.Request(pid, asked, time.Second).Result(); err != nil {
-					b.Error(err)
-					return
+					failed.Add(1)
 				}
 			}
 		})

@@ -34,7 +34,7 @@ func (p *archPackage) room() string {
 
 func archPackages(t *testing.T) []archPackage {
 	t.Helper()
-	list := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,GoFiles,TestGoFiles,XTestGoFiles,Imports,TestImports,XTestImports", "./...")
+	list := exec.CommandContext(t.Context(), "go", "list", "-pgo=off", "-json=ImportPath,Dir,GoFiles,TestGoFiles,XTestGoFiles,Imports,TestImports,XTestImports", "./...")
 	list.Dir, list.Stderr = archRoot(), os.Stderr
 	out, err := list.Output()
 	if err != nil {
@@ -76,6 +76,7 @@ func TestRoomsImportOnlyDownwards(t *testing.T) {
 		{"persistence", []string{"engine"}, "persistence knows stores, and speaks to edge and actors by engine's interfaces alone"},
 		{"loadtest", nil, "loadtest measures from outside over HTTP; with a room imported it would measure itself"},
 		{"cmd/carom/faults", []string{"loadtest/program", "loadtest/client", "persistence/testservices"}, "the faults are proved on the program from outside; only the services under it are ours to break"},
+		{"cmd/carom/observe", []string{"loadtest/program", "loadtest/client", "persistence/testservices"}, "what an operator sees is looked at from outside; only the services under the program are ours"},
 		{"cmd", []string{"edge", "actors", "persistence", "engine"}, "the hall imports the rooms, and nothing that only measures"},
 	}
 	for _, p := range archPackages(t) {
@@ -135,6 +136,7 @@ func TestTechnologiesHaveOneRoom(t *testing.T) {
 		{"github.com/redis/go-redis", "Redis is spoken in one package, so that a bus can be replaced", []string{"persistence/redis", "persistence/testservices"}},
 		{"modernc.org/sqlite", "SQLite is spoken in one package, so that a store can be replaced", []string{"persistence/sqlite"}},
 		{"github.com/grafana/pyroscope-go", "only the hall decides whether a profiler runs", []string{"cmd/carom"}},
+		{"go.opentelemetry.io", "rooms speak engine.Tracer; only the hall decides where spans go", []string{"cmd/carom"}},
 		{"github.com/alecthomas/kong", "flags and the environment are read in the hall alone", []string{"cmd/carom"}},
 	}
 	for _, p := range archPackages(t) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,18 @@ type hits struct {
 	journal *journal.Journal
 	request []byte
 	answer  []byte // of one hit; all have the same length
+	spans   *countedSpans
+}
+
+// countedSpans is a tracer that is on, and counts.
+type countedSpans struct {
+	engine.NoTracer
+	started atomic.Int64
+}
+
+func (s *countedSpans) Start(ctx context.Context, name string) (context.Context, engine.Span) {
+	s.started.Add(1)
+	return s.NoTracer.Start(ctx, name)
 }
 
 const hitRequest = "GET /hit HTTP/1.1\r\nHost: sho.rt\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n" +
@@ -45,7 +58,11 @@ func (s heldStore) WriteClicks(ctx context.Context, b *engine.ClickBatch) error 
 	return s.ClickStore.WriteClicks(ctx, b)
 }
 
-func startHits(tb testing.TB) *hits {
+// hitTarget is where the link of the hits leads.
+const hitTarget = "https://example.com/where/it/leads"
+
+// startParts puts the real parts together. stop ends them; it stores the clicks that were held back.
+func startParts(tb testing.TB, tracer engine.Tracer) (server *edge.Server, clicks *journal.Journal, stop func()) {
 	tb.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -55,10 +72,10 @@ func startHits(tb testing.TB) *hits {
 	ctx, dir := context.Background(), tb.TempDir()
 	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, storeFile)})
 	must(err)
-	link := engine.Link{Domain: engine.DefaultDomain, Code: "hit", Target: "https://example.com/where/it/leads", Active: true, RedirectStatus: 302}
+	link := engine.Link{Domain: engine.DefaultDomain, Code: "hit", Target: hitTarget, Active: true, RedirectStatus: 302}
 	_, _, err = store.CreateLink(ctx, link, engine.Author{At: time.Now()}, nil)
 	must(err)
-	clicks, err := journal.Open(journal.Config{Dir: filepath.Join(dir, journalDir)})
+	clicks, err = journal.Open(journal.Config{Dir: filepath.Join(dir, journalDir)})
 	must(err)
 	let := make(chan struct{})
 	acting, err := actors.New(actors.Config{
@@ -67,8 +84,26 @@ func startHits(tb testing.TB) *hits {
 	})
 	must(err)
 	acting.Start(ctx)
-	server, err := edge.New(edge.Config{Resolver: acting, Clicks: clicks, Visitors: acting})
+	server, err = edge.New(edge.Config{Resolver: acting, Clicks: clicks, Visitors: acting, Tracer: tracer})
 	must(err)
+	return server, clicks, func() {
+		close(let)
+		must(acting.Stop(ctx))
+		must(clicks.Close())
+		must(store.Close())
+	}
+}
+
+func startHits(tb testing.TB) *hits {
+	tb.Helper()
+	must := func(err error) {
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	ctx := context.Background()
+	spans := &countedSpans{}
+	server, clicks, stop := startParts(tb, spans)
 	listeners, err := server.Listen(ctx, "127.0.0.1:0")
 	must(err)
 	served := make(chan error, 1)
@@ -77,15 +112,12 @@ func startHits(tb testing.TB) *hits {
 	conn, err := dialer.DialContext(ctx, "tcp", listeners[0].Addr().String())
 	must(err)
 	tb.Cleanup(func() {
-		close(let)
 		must(conn.Close())
 		must(server.Drain(ctx))
 		must(<-served)
-		must(acting.Stop(ctx))
-		must(clicks.Close())
-		must(store.Close())
+		stop()
 	})
-	h := &hits{conn: conn, journal: clicks, request: []byte(hitRequest)}
+	h := &hits{conn: conn, journal: clicks, request: []byte(hitRequest), spans: spans}
 	// The first one loads the link; its answer has the length of all others.
 	_, err = conn.Write(h.request)
 	must(err)
@@ -97,7 +129,7 @@ func startHits(tb testing.TB) *hits {
 		n += more
 	}
 	h.answer = buf[:n]
-	if !bytes.HasPrefix(h.answer, []byte("HTTP/1.1 302 ")) || !bytes.Contains(h.answer, []byte("Location: "+link.Target+"\r\n")) {
+	if !bytes.HasPrefix(h.answer, []byte("HTTP/1.1 302 ")) || !bytes.Contains(h.answer, []byte("Location: "+hitTarget+"\r\n")) {
 		tb.Fatalf("a hit is answered with %q", h.answer)
 	}
 	return h
@@ -109,15 +141,5 @@ func (h *hits) hit(tb testing.TB) {
 	}
 	if _, err := io.ReadFull(h.conn, h.answer); err != nil {
 		tb.Fatal(err)
-	}
-}
-
-// BenchmarkHit is a redirect from socket to socket by all the real parts; its client is in the figure, and one connection waits for
-// each answer, so the time is a round trip and not a throughput.
-func BenchmarkHit(b *testing.B) {
-	h := startHits(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		h.hit(b)
 	}
 }

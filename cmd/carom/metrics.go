@@ -1,103 +1,164 @@
 package main
 
 import (
-	"fmt"
+	"bytes"
 	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/carom-dev/carom/actors"
+	"github.com/carom-dev/carom/cmd/carom/internal/metric"
 	"github.com/carom-dev/carom/edge"
+	"github.com/carom-dev/carom/edge/api"
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/engine/limit"
 	"github.com/carom-dev/carom/persistence/journal"
+	"github.com/carom-dev/carom/persistence/redis"
 )
 
 // gauges writes what the rooms count as Prometheus text. Every number is read when it is asked for; nothing is kept here.
 type gauges struct {
-	edge    func() edge.Stats
-	actors  func() actors.Stats
-	journal func() journal.Stats
+	edge     func() edge.Stats
+	api      func() []api.RouteStats
+	health   func() (parts []api.PartHealth, ready bool)
+	limiters map[string]*limit.Limiter
+	actors   func() actors.Stats
+	journal  func() journal.Stats
+	pools    func() []engine.PoolStats
+	store    string             // "postgres" or "sqlite"
+	bus      func() redis.Stats // nil: there is none
+}
+
+// scrape is all figures of one moment, or nearly one.
+type scrape struct {
+	now      time.Time
+	edge     edge.Stats
+	routes   []api.RouteStats
+	parts    []api.PartHealth
+	ready    bool
+	limiters map[string]limit.Stats
+	actors   actors.Stats
+	journal  journal.Stats
+	pools    []engine.PoolStats
+	store    string
+	bus      *redis.Stats
+	build    build
+}
+
+// family is one metric and where its samples come from.
+type family struct {
+	metric.Desc
+	read func(s *scrape, w *metric.Writer)
+}
+
+// section is the metrics of one part, with a title for the document.
+type section struct {
+	title    string
+	families []family
+}
+
+// sections lists every metric. It is the one source of /metrics and of docs/METRICS.md.
+func sections() []section {
+	return []section{
+		{"Redirects", redirectMetrics()},
+		{"API, limits and health", apiMetrics()},
+		{"Connections", connectionMetrics()},
+		{"Published tables and look-ups", tableMetrics()},
+		{"Actors", actorMetrics()},
+		{"Click journal", journalMetrics()},
+		{"Writer", writerMetrics()},
+		{"Edits between instances", feedMetrics()},
+		{"Stores", storeMetrics()},
+		{"Build", buildMetrics()},
+	}
+}
+
+func counter(name, help string, labels []string, read func(s *scrape, w *metric.Writer)) family {
+	return family{metric.Desc{Name: name, Kind: metric.Counter, Help: help, Labels: labels}, read}
+}
+
+func gauge(name, help string, labels []string, read func(s *scrape, w *metric.Writer)) family {
+	return family{metric.Desc{Name: name, Kind: metric.Gauge, Help: help, Labels: labels}, read}
+}
+
+func histogram(name, help string, labels []string, read func(s *scrape, w *metric.Writer)) family {
+	return family{metric.Desc{Name: name, Kind: metric.Histogram, Help: help, Labels: labels}, read}
+}
+
+// count is a counter of one sample.
+func count(name, help string, read func(s *scrape) uint64) family {
+	return counter(name, help, nil, func(s *scrape, w *metric.Writer) { w.Count(read(s)) })
+}
+
+// level is a gauge of one sample.
+func level(name, help string, read func(s *scrape) float64) family {
+	return gauge(name, help, nil, func(s *scrape, w *metric.Writer) { w.Value(read(s)) })
+}
+
+// state is a gauge of one sample that is 0 or 1.
+func state(name, help string, read func(s *scrape) bool) family {
+	return gauge(name, help, nil, func(s *scrape, w *metric.Writer) { w.Flag(read(s)) })
 }
 
 // write writes all metrics.
-func (g *gauges) write(w io.Writer) {
-	counter := func(name string, n uint64) { metrics.WriteCounterUint64(w, name, n) }
-	gauge := func(name string, n int64) { metrics.WriteGaugeUint64(w, name, uint64(max(n, 0))) }
-
-	e := g.edge()
-	for _, outcome := range engine.Outcomes() {
-		counter(fmt.Sprintf("carom_edge_answers_total{outcome=%q}", outcome), e.Of(outcome))
+func (g *gauges) write(out io.Writer) {
+	// The journal before the actors: a click that the writer takes in between is seen twice then, and not missed.
+	s := &scrape{
+		now: time.Now(), edge: g.edge(), routes: g.api(), limiters: map[string]limit.Stats{}, journal: g.journal(), actors: g.actors(),
+		pools: g.pools(), store: g.store, build: buildOf(),
 	}
-	counter("carom_edge_unrecorded_total", e.Unrecorded)
-	counter("carom_edge_refused_total", e.Refused)
-	counter("carom_edge_limited_total", e.Limited)
-	counter("carom_edge_panics_total", e.Panics)
-	counter("carom_edge_bad_requests_total", e.BadRequests)
-	counter("carom_edge_managed_total", e.Managed)
-	counter("carom_edge_connections_rejected_total", e.Rejected)
-	counter("carom_edge_accept_pauses_total", e.Pauses)
-	gauge("carom_edge_connections", int64(e.Connections))
-
-	a := g.actors()
-	var sum actors.ShardStats
-	for _, s := range a.Shards {
-		sum.Entries += s.Entries
-		sum.Bytes += s.Bytes
-		sum.BytesMax += s.BytesMax
-		sum.Evictions += s.Evictions
-		sum.Misses += s.Misses
-		sum.Joined += s.Joined
-		sum.Sheds += s.Sheds
-		sum.Races += s.Races
+	s.parts, s.ready = g.health()
+	for name, l := range g.limiters {
+		s.limiters[name] = l.Stats()
 	}
-	gauge("carom_actors_table_entries", sum.Entries)
-	gauge("carom_actors_table_bytes", sum.Bytes)
-	gauge("carom_actors_table_bytes_max", sum.BytesMax)
-	counter("carom_actors_table_evictions_total", uint64(sum.Evictions))
-	counter("carom_actors_misses_total", uint64(sum.Misses))
-	counter("carom_actors_misses_joined_total", uint64(sum.Joined))
-	counter("carom_actors_sheds_total", uint64(sum.Sheds))
-	counter("carom_actors_load_races_total", uint64(sum.Races))
-	gauge("carom_actors_lookups_waiting", a.Waiting)
-	counter("carom_actors_loader_queries_total", uint64(a.Loader.Queries))
-	counter("carom_actors_loader_keys_total", uint64(a.Loader.Keys))
-	gauge("carom_actors_loader_depth", a.Loader.Depth)
-	counter("carom_actors_writer_batches_total", uint64(a.Writer.Batches))
-	counter("carom_actors_writer_clicks_total", uint64(a.Writer.Rows))
-	counter("carom_actors_writer_errors_total", uint64(a.Writer.Errors))
-	counter("carom_actors_writer_set_aside_total", uint64(a.Writer.SetAside))
-	metrics.WriteCounterFloat64(w, "carom_actors_writer_seconds_total", a.Writer.Seconds)
-
-	gauge("carom_actors_feed_live", a.Feed.Live)
-	healthy := int64(0)
-	if a.Feed.Healthy {
-		healthy = 1
+	if g.bus != nil {
+		st := g.bus()
+		s.bus = &st
 	}
-	gauge("carom_actors_feed_bus_healthy", healthy)
-	counter("carom_actors_feed_published_total", uint64(a.Feed.Published))
-	counter("carom_actors_feed_received_total", uint64(a.Feed.Received))
-	counter("carom_actors_feed_polls_total", uint64(a.Feed.Polls))
-	counter("carom_actors_feed_gaps_total", uint64(a.Feed.Gaps))
-	counter("carom_actors_feed_lost_total", uint64(a.Feed.Lost))
-
-	j := g.journal()
-	gauge("carom_journal_segments", int64(j.Segments))
-	gauge("carom_journal_bytes", j.BytesUsed)
-	gauge("carom_journal_bytes_max", j.BytesMax)
-	counter("carom_journal_appended_total", j.Appended)
-	counter("carom_journal_dropped_total", j.Dropped)
-	counter("carom_journal_holes_total", j.Holes)
-	counter("carom_journal_damaged_records_total", j.DamagedRecords)
-	counter("carom_journal_damaged_segments_total", j.DamagedSegments)
-	counter("carom_journal_gaps_total", j.Gaps)
-	counter("carom_journal_sync_errors_total", j.SyncErrors)
-	metrics.WriteGaugeFloat64(w, "carom_journal_sync_lag_seconds", j.SyncLag.Seconds())
-	age := 0.0
-	if !j.OldestUnread.IsZero() {
-		age = max(time.Since(j.OldestUnread).Seconds(), 0)
+	var w metric.Writer
+	for _, section := range sections() {
+		for i := range section.families {
+			f := &section.families[i]
+			w.Begin(&f.Desc)
+			f.read(s, &w)
+		}
 	}
-	metrics.WriteGaugeFloat64(w, "carom_journal_oldest_unread_seconds", age)
-
-	metrics.WriteProcessMetrics(w)
+	w.Write(processMetrics(), processHelp)
+	_, _ = out.Write(w.Bytes()) // a scraper that went away needs no answer
 }
+
+// processMetrics are those of the Go runtime and the process.
+func processMetrics() []byte {
+	var text bytes.Buffer
+	metrics.ExposeMetadata(true)
+	metrics.WriteProcessMetrics(&text)
+	return text.Bytes()
+}
+
+// processHelp says of a metric of the library, which has no help of its own, what it belongs to.
+func processHelp(name string) string {
+	words := strings.ReplaceAll(name, "_", " ")
+	if rest, ok := strings.CutPrefix(words, "go "); ok {
+		return "Of the Go runtime: " + strings.TrimSuffix(rest, " total") + "."
+	}
+	return "Of the process, as the system counts: " + strings.TrimSuffix(strings.TrimPrefix(words, "process "), " total") + "."
+}
+
+func buildMetrics() []family {
+	return []family{
+		gauge("carom_build_info", "1, with what the program was built from.", []string{"version", "revision", "go"}, func(s *scrape, w *metric.Writer) {
+			w.Value(1, s.build.version, s.build.revision, s.build.goVersion)
+		}),
+	}
+}
+
+// text makes a label out of a number.
+func text(n int) string { return strconv.Itoa(n) }
+
+// sorted are the keys of m, so that a scrape has its lines always in the same order.
+func sorted[K string | int, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

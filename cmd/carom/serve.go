@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -27,6 +26,10 @@ type serveCommand struct{ Settings }
 // Run serves until ctx ends, then drains. What was started is stopped in the reverse order, on every way out.
 func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	s := &c.Settings
+	traced, err := tracing(t.env.Get)
+	if err != nil {
+		return err
+	}
 	log := s.logger(t.err)
 	if s.MemoryLimit > 0 {
 		debug.SetMemoryLimit(int64(s.MemoryLimit))
@@ -36,15 +39,6 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	defer func() {
 		err = errors.Join(err, stops.run(context.WithoutCancel(ctx), time.Duration(s.ShutdownTimeout+s.DrainDelay)))
 	}()
-
-	if s.PyroscopeServerAddress != "" {
-		profiles, err := startProfiler(s.PyroscopeServerAddress)
-		if err != nil {
-			return err
-		}
-		stops.add("stop sending profiles", profiles.stop)
-		log.Info("sending profiles", "server", s.PyroscopeServerAddress)
-	}
 
 	store, keeper, err := openStore(ctx, &s.StoreSettings, log)
 	if err != nil {
@@ -70,25 +64,62 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		return err
 	}
 	stops.add("close the journal", func(context.Context) error { return clicks.Close() })
-	log.Info("journal open", "node", clicks.Node(), "promise", clicks.Promise())
+	named, err := openNamed(clicks, s.DataDir)
+	if err != nil {
+		return err
+	}
+	log.Info("journal open", "node", named.Node(), "promise", clicks.Promise())
+
+	if s.ProfileContention {
+		watchContention()
+	}
+	if s.PyroscopeServerAddress != "" {
+		tags := map[string]string{"instance": string(named.Node()), "version": buildOf().version}
+		profiles, err := startProfiler(s.PyroscopeServerAddress, tags, s.ProfileContention, log)
+		if err != nil {
+			return err
+		}
+		stops.add("stop sending profiles", profiles.stop)
+		log.Info("sending profiles", "server", s.PyroscopeServerAddress)
+	}
+	var recorder *flight
+	var took func(what string, took time.Duration)
+	if s.FlightRecorder {
+		if recorder, err = startFlight(ctx, s.DataDir, time.Duration(s.FlightLatency), log); err != nil {
+			return err
+		}
+		took = recorder.took
+		stops.add("stop the flight recorder", recorder.end)
+	}
+	var tracer engine.Tracer
+	if traced {
+		spans, err := startTracer(ctx, named.Node(), log)
+		if err != nil {
+			return err
+		}
+		tracer = spans
+		stops.add("stop sending traces", spans.stop)
+		log.Info("sending traces")
+	}
 
 	refused := &refusedClicks{path: filepath.Join(s.DataDir, refusedFile)}
 	settings := actors.Config{
-		Links: store, Clicks: store, Journal: clicks, SetAside: refused.keep,
+		Links: store, Clicks: store, Journal: named, SetAside: refused.keep,
 		Shards: int(s.Shards), CacheBytes: int64(s.CacheBytes), CacheTTL: time.Duration(s.CacheTTL),
 		LookupsMax: int(s.LookupsMax), LookupTimeout: time.Duration(s.LookupTimeout), LoadTimeout: max(2*time.Second, time.Duration(s.LookupTimeout)),
-		BatchMax: int(s.ClickBatchMax), BatchInterval: time.Duration(s.ClickInterval), Logger: log,
+		BatchMax: int(s.ClickBatchMax), BatchInterval: time.Duration(s.ClickInterval), Logger: log, Tracer: tracer,
 	}
 	if keeper != nil {
-		settings.Changes = store
+		settings.Changes, settings.Names = store, named
 	}
+	var busStats func() redis.Stats
 	if s.RedisURL != "" {
 		bus, err := redis.Open(s.redis(log))
 		if err != nil {
 			return fmt.Errorf("open the bus: %w", err)
 		}
 		stops.add("close the bus", func(context.Context) error { return bus.Close() })
-		settings.Bus = bus
+		settings.Bus, busStats = bus, bus.Stats
 	}
 	acting, err := actors.New(settings)
 	if err != nil {
@@ -101,26 +132,38 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		return err
 	}
 	var server *edge.Server
-	figures := &gauges{actors: acting.Stats, journal: clicks.Stats, edge: func() edge.Stats { return server.Stats() }}
+	var management *api.API
+	figures := &gauges{
+		actors: acting.Stats, journal: clicks.Stats, edge: func() edge.Stats { return server.Stats() },
+		api: func() []api.RouteStats { return management.Routes() }, health: func() ([]api.PartHealth, bool) { return management.Health() },
+		pools: store.PoolStats, store: "sqlite", bus: busStats,
+	}
+	if keeper != nil {
+		figures.store = "postgres"
+	}
 	checks := append(acting.HealthChecks(),
-		engine.HealthCheck{Name: "journal", Check: clicks.Health},
+		journalHealth(clicks, s.JournalFull == "refuse"),
 		engine.HealthCheck{Name: "store", Check: storeHealth(store)},
 	)
 	if settings.Bus != nil {
 		checks = append(checks, engine.HealthCheck{Name: "bus", Check: settings.Bus.Health})
 	}
-	management, err := api.New(api.Config{
-		Links: store, Keys: store, Clicks: store, Announcer: acting,
+	keys := engine.KeyStore(store)
+	if keeper != nil {
+		keys = &preparedKeys{KeyStore: store, keeper: keeper}
+	}
+	management, err = api.New(api.Config{
+		Links: store, Keys: keys, Clicks: store, Announcer: acting,
 		Checks: checks, Ready: func() bool { return server.Ready() }, Metrics: figures.write,
-		Node: clicks.Node(), BaseURL: s.BaseURL, Targets: s.policy(),
-		Rate: s.RateLimitAPI.Rate, WriteRate: s.RateLimitWrites.Rate, TrustedProxies: s.TrustedProxies.List, IDs: ids, Logger: log,
+		Node: named.Node(), BaseURL: s.BaseURL, Targets: s.policy(),
+		Rate: s.RateLimitAPI.Rate, WriteRate: s.RateLimitWrites.Rate, TrustedProxies: s.TrustedProxies.List, IDs: ids, Logger: log, Tracer: tracer, Took: took,
 		Share: acting.RateShare,
 	})
 	if err != nil {
 		return err
 	}
 	server, err = edge.New(edge.Config{
-		Resolver: acting, Clicks: clicks, Visitors: acting, API: management, IDs: ids, Logger: log,
+		Resolver: acting, Clicks: clicks, ClicksWait: sync == journal.SyncAlways, Visitors: acting, API: management, IDs: ids, Logger: log, Tracer: tracer, Took: took,
 		Shards: int(s.Shards), HomeURL: s.HomeURL, TrustedProxies: s.TrustedProxies.List, ProxyProtocol: s.ProxyProtocol,
 		RefuseUnrecorded: s.JournalFull == "refuse", UnknownRate: s.RateLimitUnknown.Rate, RedirectRate: s.RateLimitRedirects.Rate,
 		Listeners: int(s.Listeners), Concurrency: int(s.ConnectionsMax), DrainDelay: time.Duration(s.DrainDelay),
@@ -129,23 +172,28 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := startAdmin(ctx, s, management, stops, log); err != nil {
+	figures.limiters = server.Limiters()
+	maps.Copy(figures.limiters, management.Limiters())
+	if err := startAdmin(ctx, s, management, recorder, stops, log); err != nil {
 		return err
 	}
 	stops.add("end the API", func(context.Context) error { management.Close(); return nil })
-	limiters := server.Limiters()
-	maps.Copy(limiters, management.Limiters())
-	acting.ExchangeRates(limiters)
+	acting.ExchangeRates(figures.limiters)
+	there := false // the database
 	if keeper != nil {
-		keeper.start(ctx, func(ctx context.Context) error {
+		there = keeper.start(ctx, func(ctx context.Context) error {
 			secret, err := ensureAdminKey(ctx, store, s.AdminKey, log)
 			t.showKey(secret)
 			return err
 		})
 		stops.add("leave the database alone", keeper.stop)
+	} else {
+		days := &daySealer{store: store, log: log}
+		days.start(ctx)
+		stops.add("stop sealing days", func(context.Context) error { days.stop(); return nil })
 	}
 	acting.Start(ctx)
-	if keeper != nil {
+	if there {
 		awaitSettled(ctx, acting)
 	}
 
@@ -189,23 +237,15 @@ func awaitSettled(ctx context.Context, acting *actors.Actors) {
 }
 
 // startAdmin serves metrics, health and profiles on the admin listener, unless it is off.
-func startAdmin(ctx context.Context, s *Settings, management *api.API, stops *stopList, log *slog.Logger) error {
+func startAdmin(ctx context.Context, s *Settings, management *api.API, recorder *flight, stops *stopList, log *slog.Logger) error {
 	if s.AdminListen == setting.Off {
 		return nil
 	}
-	dumps := map[string]func(io.Writer) error{}
-	if s.FlightRecorder {
-		recorder, dump, err := startFlight()
-		if err != nil {
-			return err
-		}
-		dumps[flightPath] = dump
-		stops.add("stop the flight recorder", func(context.Context) error {
-			recorder.Stop()
-			return nil
-		})
+	dumps := deltaProfiles()
+	if recorder != nil {
+		dumps[flightPath] = recorder.dump
 	}
-	admin := edge.NewAdmin(edge.AdminConfig{API: management, Dumps: dumps, Logger: log})
+	admin := edge.NewAdmin(edge.AdminConfig{API: management, Dumps: dumps, More: profileHandlers(), Logger: log})
 	ln, err := admin.Listen(ctx, string(s.AdminListen))
 	if err != nil {
 		return fmt.Errorf("--admin-listen: %w", err)
@@ -217,6 +257,17 @@ func startAdmin(ctx context.Context, s *Settings, management *api.API, stops *st
 		return errors.Join(admin.Close(ctx, ln), <-served)
 	})
 	return nil
+}
+
+// journalHealth asks the journal. Where redirects are refused that can't be recorded, it is critical, and fails while it has no room.
+func journalHealth(clicks *journal.Journal, refuse bool) engine.HealthCheck {
+	return engine.HealthCheck{Name: "journal", Critical: refuse, Check: func(ctx context.Context) engine.Health {
+		h := clicks.Health(ctx)
+		if refuse && clicks.Blocked() != nil {
+			h.Status = engine.HealthFail
+		}
+		return h
+	}}
 }
 
 // storeHealth asks the store. It is not critical: links that are in memory are served without it.

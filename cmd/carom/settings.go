@@ -103,10 +103,12 @@ type ShutdownSettings struct {
 
 // LogSettings say what is written about the process.
 type LogSettings struct {
-	LogLevel               string `default:"info" help:"debug, info, warn or error."`
-	LogFormat              string `default:"auto" help:"json, text, or auto: text on a terminal."`
-	FlightRecorder         bool   `help:"Keep an execution trace of the last seconds, which GET /debug/flight on --admin-listen gives."`
-	PyroscopeServerAddress string `variable:"PYROSCOPE_SERVER_ADDRESS" placeholder:"URL" help:"Where profiles are sent; nowhere when unset."`
+	LogLevel               string           `default:"info" help:"debug, info, warn or error."`
+	LogFormat              string           `default:"auto" help:"json, text, or auto: text on a terminal."`
+	FlightLatency          setting.Duration `default:"0s" help:"How slow a request must be for --flight-recorder to keep the trace of it in --data-dir; 0s for never."`
+	FlightRecorder         bool             `help:"Keep an execution trace of the last seconds, which GET /debug/flight on --admin-listen gives."`
+	ProfileContention      bool             `help:"Count waits for locks and channels, for profiles that are fetched or sent."`
+	PyroscopeServerAddress string           `variable:"PYROSCOPE_SERVER_ADDRESS" placeholder:"URL" help:"Where profiles are sent; nowhere when unset."`
 }
 
 // Bounds of settings that no room has a name for.
@@ -150,6 +152,8 @@ func (s *Settings) Validate() error {
 	_, known := s.level()
 	c.That(known, "log-level", s.LogLevel, "debug, info, warn or error")
 	c.That(s.LogFormat == "auto" || s.LogFormat == "json" || s.LogFormat == "text", "log-format", s.LogFormat, "auto, json or text")
+	c.That(s.FlightLatency == 0 || s.FlightLatency.Within(time.Millisecond, time.Minute), "flight-latency", s.FlightLatency, "1ms to 1m, or 0s")
+	c.That(s.FlightLatency == 0 || s.FlightRecorder, "flight-latency", s.FlightLatency, "0s without --flight-recorder")
 	c.That(s.PyroscopeServerAddress == "" || webURL(s.PyroscopeServerAddress) != nil,
 		"pyroscope-server-address", s.PyroscopeServerAddress, "an http or https URL such as http://127.0.0.1:4040")
 	return c.Err()

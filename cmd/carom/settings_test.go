@@ -66,6 +66,8 @@ func wrongSettings() map[string][]string {
 		"log-level":                {"loud", "INFO"},
 		"log-format":               {"xml"},
 		"flight-recorder":          {"often"},
+		"flight-latency":           {"1µs", "2m", "1s"},
+		"profile-contention":       {"sometimes"},
 		"pyroscope-server-address": {"localhost:4040"},
 	}
 }

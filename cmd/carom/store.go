@@ -23,10 +23,16 @@ const (
 	refusedFile = "refused-clicks.ndjson"
 )
 
+// pooledStore is a store that tells of its connections.
+type pooledStore interface {
+	engine.Store
+	PoolStats() []engine.PoolStats
+}
+
 // openStore opens the store that the settings name. It is the one place that knows which kinds of store there are. A shared
 // store is open before its database has answered; what prepares it is returned as keeper, nil for the embedded store, which
 // needs none.
-func openStore(ctx context.Context, s *StoreSettings, log *slog.Logger) (store engine.Store, keeper *databaseKeeper, err error) {
+func openStore(ctx context.Context, s *StoreSettings, log *slog.Logger) (store pooledStore, keeper *databaseKeeper, err error) {
 	if err := s.validate(); err != nil {
 		return nil, nil, err
 	}

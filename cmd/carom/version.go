@@ -14,6 +14,24 @@ func (versionCommand) Run(t *terminal) error {
 	return nil
 }
 
+// build is what the program was built from, as far as the build knew; empty parts are unknown.
+type build struct{ version, revision, goVersion string }
+
+// buildOf reads it.
+func buildOf() build {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return build{}
+	}
+	b := build{version: info.Main.Version, goVersion: info.GoVersion}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			b.revision = s.Value
+		}
+	}
+	return b
+}
+
 // buildVersion is the module's version, the commit and the Go version, as far as the build knew them.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()

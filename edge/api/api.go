@@ -41,10 +41,12 @@ type Config struct {
 	Share          func() float64 // this instance's part of the limits, above 0 and at most 1; nil: 1
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For and X-Forwarded-Proto are believed
 
-	IDs          *wire.RequestIDs // nil: makes its own; share one with the redirect path
-	Logger       *slog.Logger     // nil: nothing is logged
-	Now          func() time.Time // nil: time.Now
-	StoreTimeout time.Duration    // the longest wait for the store in a request; 0: 5 s
+	IDs          *wire.RequestIDs                      // nil: makes its own; share one with the redirect path
+	Logger       *slog.Logger                          // nil: nothing is logged
+	Took         func(what string, took time.Duration) // is told the time of each request, and must not wait; nil: nobody is told
+	Tracer       engine.Tracer                         // of requests; nil: nothing is traced
+	Now          func() time.Time                      // nil: time.Now
+	StoreTimeout time.Duration                         // the longest wait for the store in a request; 0: 5 s
 }
 
 const (
@@ -81,6 +83,7 @@ type API struct {
 	health  *health
 	router  *router.Router
 	words   []string
+	table   []*route // read-only after New
 
 	answers  [6]atomic.Uint64 // by the first digit of the status
 	logQuiet wire.Throttle
@@ -99,6 +102,9 @@ func New(cfg Config) (*API, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Tracer == nil {
+		cfg.Tracer = engine.NoTracer{}
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -129,20 +135,26 @@ func New(cfg Config) (*API, error) {
 	a.router.RedirectFixedPath = false
 	a.router.RedirectTrailingSlash = false
 	a.router.HandleOPTIONS = false
-	a.router.NotFound = func(ctx *fasthttp.RequestCtx) { a.serve(ctx, &route{path: "(none)", open: true, endpoint: noSuchPath}) }
-	a.router.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) {
-		a.serve(ctx, &route{path: "(method)", open: true, endpoint: wrongMethod})
-	}
+	a.router.NotFound = a.handler(route{path: "(none)", open: true, endpoint: noSuchPath})
+	a.router.MethodNotAllowed = a.handler(route{path: "(method)", open: true, endpoint: wrongMethod})
 	for _, r := range a.routes() {
-		a.router.Handle(r.method, r.path, func(ctx *fasthttp.RequestCtx) { a.serve(ctx, &r) })
+		handler := a.handler(r)
+		a.router.Handle(r.method, r.path, handler)
 		if r.method == fasthttp.MethodGet {
-			a.router.HEAD(r.path, func(ctx *fasthttp.RequestCtx) { a.serve(ctx, &r) })
+			a.router.HEAD(r.path, handler)
 		}
 		if word, _, _ := strings.Cut(r.path[1:], "/"); !slices.Contains(a.words, word) {
 			a.words = append(a.words, word)
 		}
 	}
 	return a, nil
+}
+
+// handler enters r into the table and answers its requests.
+func (a *API) handler(r route) fasthttp.RequestHandler {
+	r.figures = &figures{}
+	a.table = append(a.table, &r)
+	return func(ctx *fasthttp.RequestCtx) { a.serve(ctx, &r) }
 }
 
 // route is one row of the table of paths.
@@ -155,6 +167,7 @@ type route struct {
 	quiet    bool // logged at debug level
 	write    bool // counts against the limit on writes
 	endpoint func(*request) error
+	figures  *figures // set when it is entered into the table
 }
 
 // routes is the table of paths.
@@ -178,6 +191,8 @@ func (a *API) routes() []route {
 		{method: get, path: "/health/live", open: true, free: true, quiet: true, endpoint: a.live},
 		{method: get, path: "/health/ready", open: true, free: true, quiet: true, endpoint: a.ready},
 		{method: get, path: "/metrics", open: true, quiet: true, endpoint: a.metrics},
+		{method: get, path: "/openapi.json", open: true, quiet: true, endpoint: give(openAPIDocument())},
+		{method: get, path: "/docs", open: true, quiet: true, endpoint: give(viewerDocument())},
 	}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -75,7 +76,6 @@ func (a *API) clicks(r *request, link engine.LinkID) error {
 	if err := q.err(); err != nil {
 		return err
 	}
-	r.ctx.Response.Header.Set("Vary", "Accept")
 	if stream {
 		return r.streamClicks(cq, most)
 	}
@@ -85,6 +85,7 @@ func (a *API) clicks(r *request, link engine.LinkID) error {
 	if err != nil {
 		return err
 	}
+	r.ctx.Response.Header.Set("Vary", "Accept")
 	more := len(found) > size
 	found = found[:min(len(found), size)]
 	out := page[clickJSON]{Data: make([]clickJSON, len(found))}
@@ -105,7 +106,7 @@ func (q *query) span(from, to time.Time) {
 }
 
 func (a *API) readClicks(q engine.ClickQuery) ([]engine.StoredClick, error) {
-	r := request{api: a}
+	r := request{api: a, trace: context.Background()} // a stream outlives its request
 	ctx, cancel := r.store()
 	defer cancel()
 	found, err := a.cfg.Clicks.Clicks(ctx, q)
@@ -118,6 +119,7 @@ func (r *request) streamClicks(q engine.ClickQuery, most int64) error {
 	if err := s.fill(); err != nil {
 		return err
 	}
+	r.ctx.Response.Header.Set("Vary", "Accept")
 	r.ctx.Response.Header.SetContentType(typeNDJSON)
 	r.ctx.Response.SetBodyStream(s, -1)
 	return nil

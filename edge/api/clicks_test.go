@@ -155,7 +155,7 @@ func (r *failingReader) Clicks(ctx context.Context, q engine.ClickQuery) ([]engi
 func TestStats(t *testing.T) {
 	f := withClicks(t, 0)
 	got := f.ask(t, "GET", "/urls/1/stats", "")
-	want := `{"clicks":3,"visits":2,"series":[{"start":"1970-01-01T01:00:00Z","clicks":3}],"referrers":[{"host":"news.example","clicks":2},{"host":"","clicks":1}]}`
+	want := `{"clicks":3,"visits":2,"interval":"hour","series":[{"start":"1970-01-01T01:00:00Z","clicks":3}],"referrers":[{"host":"news.example","clicks":2},{"host":"","clicks":1}]}`
 	if got.status != 200 || got.body != want {
 		t.Errorf("GET = %d %s, want %s", got.status, got.body, want)
 	}
@@ -174,5 +174,33 @@ func TestStats(t *testing.T) {
 	}
 	if got := f.ask(t, "GET", "/urls/9/stats", ""); got.status != 404 {
 		t.Errorf("stats of no link = %d, want 404", got.status)
+	}
+}
+
+// TestASeriesIsBounded asks for a series by the hour that is one point too long.
+func TestASeriesIsBounded(t *testing.T) {
+	f := withClicks(t, 0)
+	for hour := range 10001 {
+		f.store.series = append(f.store.series, engine.StatsPoint{Start: time.Unix(int64(hour)*3600, 0), Clicks: 2})
+	}
+	f.wantInvalid(t, "/urls/1/stats?interval=hour", "interval", "makes a series of 10001 points; at most 10000 are given")
+	f.wantInvalid(t, "/urls/1/stats?interval=day", "interval", "a series of 10001 points") // as long as if they were days
+	got := f.ask(t, "GET", "/urls/1/stats", "")
+	const last = `{"start":"1971-02-21T00:00:00Z","clicks":34}],`
+	if got.status != 200 || !strings.Contains(got.body, `"interval":"day","series":[{"start":"1970-01-01T00:00:00Z","clicks":48},`) || !strings.Contains(got.body, last) {
+		t.Errorf("GET without an interval = %d %.200s, want days, the last of them %s", got.status, got.body, last)
+	}
+	f.store.series = f.store.series[1:]
+	if got := f.ask(t, "GET", "/urls/1/stats", ""); got.status != 200 || strings.Count(got.body, `"start"`) != 10000 || !strings.Contains(got.body, `"interval":"hour"`) {
+		t.Errorf("GET of 10000 points = %d %.200s, want all of them", got.status, got.body)
+	}
+}
+
+// wantInvalid wants a 422 that names the field and says so.
+func (f *fixture) wantInvalid(t *testing.T, path, field, detail string) {
+	t.Helper()
+	got := f.ask(t, "GET", path, "")
+	if got.status != 422 || !strings.Contains(got.body, `"field":"`+field+`"`) || !strings.Contains(got.body, detail) {
+		t.Errorf("GET %s = %d %.300s, want 422 for %s: %s", path, got.status, got.body, field, detail)
 	}
 }

@@ -23,8 +23,9 @@ type fakeStore struct {
 	idem    map[string]idemEntry
 	keys    []engine.APIKey
 	clicks  []engine.StoredClick
-	stats   engine.StatsQuery // the last one asked
-	lookups int               // of keys
+	stats   engine.StatsQuery   // the last one asked
+	series  []engine.StatsPoint // of every link; nil: one point
+	lookups int                 // of keys
 	touched []engine.KeyID
 	taken   int // how many creations still hit a taken code
 }
@@ -317,8 +318,12 @@ func (s *fakeStore) Stats(_ context.Context, q engine.StatsQuery) (engine.Stats,
 	if s.find(q.Link) == nil {
 		return engine.Stats{}, noLink(q.Link)
 	}
+	series := s.series
+	if series == nil {
+		series = []engine.StatsPoint{{Start: time.Unix(3600, 0), Clicks: 3}}
+	}
 	return engine.Stats{
-		Clicks: 3, Visits: 2, Series: []engine.StatsPoint{{Start: time.Unix(3600, 0), Clicks: 3}},
+		Clicks: 3, Visits: 2, Series: series,
 		Referrers: []engine.StatsValue{{Value: "news.example", Clicks: 2}, {Value: "", Clicks: 1}},
 	}, nil
 }

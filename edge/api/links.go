@@ -126,8 +126,9 @@ func (a *API) getLink(r *request) error {
 }
 
 // matches compares a list of entity tags with the link's; weak says whether W/ tags count.
-func matches(list string, l *engine.Link, weak bool) bool {
-	tag := etag(l)
+func matches(list string, l *engine.Link, weak bool) bool { return matchesTag(list, etag(l), weak) }
+
+func matchesTag(list, tag string, weak bool) bool {
 	for part := range strings.SplitSeq(list, ",") {
 		part = strings.TrimSpace(part)
 		if weak {

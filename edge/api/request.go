@@ -25,6 +25,9 @@ type request struct {
 	now  time.Time
 	addr engine.TruncatedAddr
 	key  engine.APIKey // the zero key without one
+
+	trace   context.Context // carries the span, for the calls that the request makes; nothing ends it
+	traceID string          // the caller's, or that of the request's own span; "": it has none
 }
 
 // serve is what all routes have in common: the request id, who asks, how often, and the answer to an error.
@@ -36,6 +39,7 @@ func (a *API) serve(ctx *fasthttp.RequestCtx, rt *route) {
 	wire.SetSecurityHeaders(&ctx.Response.Header)
 	ctx.Response.Header.Set("Cache-Control", "private, no-cache")
 
+	span := r.startSpan(rt)
 	err := r.admit(rt)
 	if err == nil {
 		err = rt.endpoint(r)
@@ -50,8 +54,16 @@ func (a *API) serve(ctx *fasthttp.RequestCtx, rt *route) {
 		wire.WriteProblem(ctx, p)
 	}
 	ctx.Response.Header.Set("X-Request-ID", r.id)
-	a.answers[min(ctx.Response.StatusCode()/100, 5)].Add(1)
-	a.log(r, rt, err, time.Since(start))
+	status, took := ctx.Response.StatusCode(), time.Since(start)
+	a.answers[min(status/100, 5)].Add(1)
+	rt.figures.count(status, took)
+	if a.cfg.Took != nil && !rt.quiet {
+		a.cfg.Took(rt.name()+" "+rt.path, took)
+	}
+	if span != nil {
+		endSpan(span, status, err)
+	}
+	a.log(r, rt, err, took)
 }
 
 // admit asks for the key and the limits. Whoever fails counts too, so that keys can't be guessed faster than requests made.
@@ -120,6 +132,9 @@ func (a *API) log(r *request, rt *route, err error, took time.Duration) {
 		slog.String("method", string(r.ctx.Method())), slog.String("route", rt.path), slog.Int("status", status), slog.Duration("took", took),
 		slog.String("request_id", r.id), slog.String("client", r.addr.String()),
 	}
+	if r.traceID != "" {
+		attrs = append(attrs, slog.String("trace_id", r.traceID))
+	}
 	if r.key.ID != 0 {
 		attrs = append(attrs, slog.String("key", r.key.Prefix))
 	} else {
@@ -139,7 +154,7 @@ func (a *API) log(r *request, rt *route, err error, took time.Duration) {
 
 // store makes the context of a store call.
 func (r *request) store() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), r.api.cfg.StoreTimeout)
+	return context.WithTimeout(r.trace, r.api.cfg.StoreTimeout)
 }
 
 // away turns a store's error without a kind into what it means: the store can't be reached.

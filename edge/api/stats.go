@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -11,12 +12,15 @@ import (
 const (
 	referrersDefault = 20
 	referrersMax     = 10000
+	// seriesMax is how many points an answer has at most: a year by the hour, and more days than there were.
+	seriesMax = 10000
 )
 
 // statsJSON is a link's figures as the API gives them.
 type statsJSON struct {
 	Clicks    int64          `json:"clicks"`
 	Visits    int64          `json:"visits"`
+	Interval  string         `json:"interval"` // of the series
 	Series    []pointJSON    `json:"series"`
 	Referrers []referrerJSON `json:"referrers"`
 }
@@ -37,8 +41,9 @@ func (a *API) linkStats(r *request) error {
 		return err
 	}
 	q := r.query("from", "to", "interval", "referrers")
+	interval := q.oneOf("interval", "hour", "day")
 	sq := engine.StatsQuery{
-		Link: engine.LinkID(id), From: q.time("from"), To: q.time("to"), Daily: q.oneOf("interval", "hour", "day") == "day",
+		Link: engine.LinkID(id), From: q.time("from"), To: q.time("to"), Daily: interval == "day",
 		Referrers: q.number("referrers", referrersDefault, 0, referrersMax),
 	}
 	q.whole("from", sq.From)
@@ -63,7 +68,17 @@ func (a *API) linkStats(r *request) error {
 	if err != nil {
 		return away(err)
 	}
-	out := statsJSON{Clicks: st.Clicks, Visits: st.Visits, Series: make([]pointJSON, len(st.Series)), Referrers: make([]referrerJSON, len(st.Referrers))}
+	if len(st.Series) > seriesMax && interval == "hour" && q.text("interval") == "" {
+		interval, st.Series = "day", engine.ByDay(st.Series)
+	}
+	if n := len(st.Series); n > seriesMax {
+		q.fail("interval", fmt.Sprintf("makes a series of %d points; at most %d are given: ask for days, or for a shorter time", n, seriesMax))
+		return q.err()
+	}
+	out := statsJSON{
+		Clicks: st.Clicks, Visits: st.Visits, Interval: interval,
+		Series: make([]pointJSON, len(st.Series)), Referrers: make([]referrerJSON, len(st.Referrers)),
+	}
 	for i, p := range st.Series {
 		out.Series[i] = pointJSON{Start: p.Start.UTC(), Clicks: p.Clicks}
 	}

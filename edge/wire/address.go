@@ -78,29 +78,41 @@ func (c Clients) forwarded(ctx *fasthttp.RequestCtx, peer netip.Addr) netip.Addr
 		}
 	}
 	addr := peer
-	for i := n - 1; i >= 0 && i >= n-maxForwardedLines; i-- {
-		rest := lines[i%maxForwardedLines]
-		for len(rest) > 0 {
-			entry := rest
-			if comma := bytes.LastIndexByte(rest, ','); comma >= 0 {
-				entry, rest = rest[comma+1:], rest[:comma]
-			} else {
-				rest = nil
-			}
-			entry = trim(entry)
-			if len(entry) == 0 {
-				continue
-			}
-			next, ok := parseAddr(entry)
-			if !ok {
-				return addr // what stands left of nonsense can't be trusted either
-			}
-			if addr = next; !c.Trusts(addr) {
-				return addr
-			}
-		}
+	for i, going := n-1, true; going && i >= 0 && i >= n-maxForwardedLines; i-- {
+		addr, going = c.walk(addr, lines[i%maxForwardedLines])
 	}
 	return addr
+}
+
+// Forwarded is Addr for a trusted peer and the one X-Forwarded-For that it sent; empty without one.
+func (c Clients) Forwarded(peer netip.Addr, line []byte) netip.Addr {
+	addr, _ := c.walk(peer, line)
+	return addr
+}
+
+// walk reads one line from the right. addr is what is known so far, and trusted; on reports that what it came to is, too, and that
+// the line had nothing else to say.
+func (c Clients) walk(addr netip.Addr, line []byte) (_ netip.Addr, on bool) {
+	for len(line) > 0 {
+		entry := line
+		if comma := bytes.LastIndexByte(line, ','); comma >= 0 {
+			entry, line = line[comma+1:], line[:comma]
+		} else {
+			line = nil
+		}
+		entry = trim(entry)
+		if len(entry) == 0 {
+			continue
+		}
+		next, ok := parseAddr(entry)
+		if !ok {
+			return addr, false // what stands left of nonsense can't be trusted either
+		}
+		if addr = next; !c.Trusts(addr) {
+			return addr, false
+		}
+	}
+	return addr, true
 }
 
 // parseAddr reads an address with or without port and brackets; "unknown" and obfuscated names are refused.

@@ -76,10 +76,17 @@ func Header(ctx *fasthttp.RequestCtx, lower string) string {
 	}
 }
 
-// SetSecurityHeaders sets what every answer with a body carries: nothing is sniffed, framed, loaded or told to others.
+// SecurityHeaders are what every answer with a body carries: nothing is sniffed, framed, loaded or told to others. Read-only.
+var SecurityHeaders = []struct{ Name, Value string }{
+	{"X-Content-Type-Options", "nosniff"},
+	{"X-Frame-Options", "DENY"},
+	{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+	{"Referrer-Policy", "no-referrer"},
+}
+
+// SetSecurityHeaders sets SecurityHeaders.
 func SetSecurityHeaders(h *fasthttp.ResponseHeader) {
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
+	for _, header := range SecurityHeaders {
+		h.Set(header.Name, header.Value)
+	}
 }

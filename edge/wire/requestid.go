@@ -36,6 +36,18 @@ func (ids *RequestIDs) Append(dst []byte, ctx *fasthttp.RequestCtx, given []byte
 	return appendNumber(dst, ctx.ConnRequestNum())
 }
 
+// AppendNumbered is Append for a request that the caller has numbered itself, from connections and requests of its own.
+func (ids *RequestIDs) AppendNumbered(dst []byte, conn, request uint64, given []byte) []byte {
+	if ValidRequestID(given) {
+		return append(dst, given...)
+	}
+	dst = append(dst, ids.prefix...)
+	dst = append(dst, 'w') // no digit, so that it is none of the server's numbers
+	dst = appendNumber(dst, conn)
+	dst = append(dst, '-')
+	return appendNumber(dst, request)
+}
+
 // appendNumber writes n in digits of 5 bits; short numbers, as these are, take a third of strconv's time.
 func appendNumber(dst []byte, n uint64) []byte {
 	const digits = "0123456789abcdefghijklmnopqrstuv"

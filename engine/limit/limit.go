@@ -66,6 +66,8 @@ type Limiter struct {
 	interval int64 // nanoseconds a unit
 	// exchanged: other instances are told of what is spent here, and Absorb is called with what they spend.
 	exchanged atomic.Bool
+	refused   atomic.Uint64
+	forgotten atomic.Uint64 // keys that made room before they were at rest
 	stripes   [stripeCount]stripe
 }
 
@@ -145,9 +147,10 @@ func (l *Limiter) decide(key uint64, now int64, share float64, take bool) Decisi
 	if d.Allowed && take {
 		c.tat += interval
 		c.spent++
-		s.putLocked(key, c, now)
+		l.putLocked(s, key, c, now)
 	}
 	if !d.Allowed {
+		l.refused.Add(1)
 		d.RetryAfter = time.Duration(max(c.tat+interval-burst-now, 1))
 	}
 	d.Remaining = int(max(burst-(c.tat-now), 0) / interval)
@@ -155,24 +158,26 @@ func (l *Limiter) decide(key uint64, now int64, share float64, take bool) Decisi
 	return d
 }
 
-func (s *stripe) putLocked(key uint64, c cell, now int64) {
+func (l *Limiter) putLocked(s *stripe, key uint64, c cell, now int64) {
 	if s.keys == nil {
 		s.keys = make(map[uint64]cell)
 	}
 	if _, ok := s.keys[key]; !ok && len(s.keys) >= stripeMax {
-		s.evictLocked(now)
+		if !s.evictLocked(now) {
+			l.forgotten.Add(1)
+		}
 	}
 	s.keys[key] = c
 }
 
-// evictLocked drops every sampled key that is back at rest, and the one nearest to it if none is.
-func (s *stripe) evictLocked(now int64) {
+// evictLocked drops every sampled key that is back at rest, and the one nearest to it if none is: then atRest is false.
+func (s *stripe) evictLocked(now int64) (atRest bool) {
 	var victim uint64
-	lowest, probes, freed := int64(0), 0, false
+	lowest, probes := int64(0), 0
 	for key, c := range s.keys {
 		if c.tat <= now && c.spent == 0 {
 			delete(s.keys, key)
-			freed = true
+			atRest = true
 		} else if probes == 0 || c.tat < lowest {
 			victim, lowest = key, c.tat
 		}
@@ -180,9 +185,10 @@ func (s *stripe) evictLocked(now int64) {
 			break
 		}
 	}
-	if !freed {
+	if !atRest {
 		delete(s.keys, victim)
 	}
+	return atRest
 }
 
 // Spent calls each with every key that took units here since the last call, and how many. It also forgets keys at rest.
@@ -224,5 +230,24 @@ func (l *Limiter) Absorb(key uint64, now, units int64) {
 	defer s.mu.Unlock()
 	c := s.keys[key]
 	c.tat = max(c.tat, now) + units*l.interval
-	s.putLocked(key, c, now)
+	l.putLocked(s, key, c, now)
+}
+
+// Stats are a Limiter's figures since it was made; Keys are those that it remembers now.
+type Stats struct {
+	Keys      int
+	Refused   uint64 // answers to Take and Peek that were no
+	Forgotten uint64 // keys that made room for others before all their units had come back
+}
+
+// Stats reads the figures. It locks one stripe after the other, so it is for a scrape and not for a request.
+func (l *Limiter) Stats() Stats {
+	st := Stats{Refused: l.refused.Load(), Forgotten: l.forgotten.Load()}
+	for i := range l.stripes {
+		s := &l.stripes[i]
+		s.mu.Lock()
+		st.Keys += len(s.keys)
+		s.mu.Unlock()
+	}
+	return st
 }

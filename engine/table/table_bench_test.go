@@ -58,11 +58,34 @@ func BenchmarkLookup(b *testing.B) {
 	})
 }
 
+// BenchmarkPut publishes links, while the oldest are evicted to keep the bound; the twin stores them in a map under a lock, which is emptied
+// when it has grown as large.
 func BenchmarkPut(b *testing.B) {
-	tb := newTable(64 << 20)
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		code := fmt.Sprintf("c%d", i)
-		tb.Put(key(code), link(code, "https://example.com/some/path", 1), 0, now)
+	const links = 1 << 16
+	all := make([]*engine.Link, links)
+	for i := range all {
+		all[i] = link(fmt.Sprintf("c%d", i), "https://example.com/some/path", 1)
 	}
+	b.Run("table", func(b *testing.B) {
+		tb := newTable(4 << 20)
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			l := all[i%links]
+			tb.Put(l.Key(), l, 0, now)
+		}
+	})
+	b.Run("twin=map", func(b *testing.B) {
+		var mu sync.Mutex
+		plain := map[string]*engine.Link{}
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			l := all[i%links]
+			mu.Lock()
+			if len(plain) >= links/2 {
+				clear(plain)
+			}
+			plain[l.Code] = l
+			mu.Unlock()
+		}
+	})
 }

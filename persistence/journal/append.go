@@ -25,13 +25,28 @@ func (j *Journal) Append(lane int, c engine.Click) error {
 
 // record reserves slots by one atomic add, fills them, and stores the commit word last. Between the two nothing can block or
 // panic; a process that dies there leaves a hole, and its click was not acknowledged. It returns where the record is.
+//
+// Strings that the segment has already are referred to. That is decided by a hint before slots are reserved, as it says how many,
+// and checked after that: a wrong hint costs a void and a second reservation. It takes two strings with one hash.
 func (j *Journal) record(l *lane, c *engine.Click) (*segment, uint64, error) {
 	c.UserAgent = cut(c.UserAgent, engine.UserAgentMaxLen)
 	c.Referrer = cut(c.Referrer, engine.ReferrerMaxLen)
 	c.Language = cut(c.Language, engine.LanguageMaxLen)
-	n := slotsOf(len(c.UserAgent) + len(c.Referrer) + len(c.Language))
+	whole, referring := slotsOf(wholeBytes(c)), slotsOf(recordRefers+len(c.Referrer))
+	repeats := referring < whole // it may be one
+	hints := repeats
+	var key uint64
+	if repeats {
+		key = repeatKey(j.seed, c)
+	}
 	for {
 		s := l.current.Load()
+		n, referent := whole, uint64(0)
+		if hints {
+			if referent = s.repeats.find(key); referent != 0 {
+				n = referring
+			}
+		}
 		start := s.tail.Add(n) - n
 		if start+n > s.slots {
 			if err := j.rotate(l, s, start); err != nil {
@@ -39,23 +54,47 @@ func (j *Journal) record(l *lane, c *engine.Click) (*segment, uint64, error) {
 			}
 			continue
 		}
-		off := int(start) * slotSize
-		b := s.mem[off : off+int(n)*slotSize]
-		storeWord(b, 0, putRecord(b, c, s.seed, uint32(start)))
+		failpoint("reserve")
+		recorded := true
+		b := s.mem[start*slotSize : (start+n)*slotSize]
+		if referent == 0 {
+			storeWord(b, 0, putWhole(b, c, s.seed, uint32(start)))
+			if repeats {
+				s.repeats.put(key, start)
+			}
+		} else {
+			recorded = s.refer(b, start, referent, c)
+		}
+		failpoint("append")
 		if half := s.slots / 2; start < half && start+n >= half {
 			kick(j.prepareKick)
 		}
 		if j.flushKick != nil {
 			kick(j.flushKick)
 		}
-		return s, start, nil
+		if recorded {
+			return s, start, nil
+		}
+		hints = false
 	}
+}
+
+// refer commits the reserved slots b at start: as a record that refers to the one at referent, if that has what c has, or as a void.
+func (s *segment) refer(b []byte, start, referent uint64, c *engine.Click) bool {
+	word, ok := s.wordOf(referent, c)
+	k := kindRefers
+	if !ok {
+		k, word = kindVoid, 0
+	}
+	storeWord(b, 0, putReferring(b, c, k, word, s.seed, uint32(start)))
+	return ok
 }
 
 // rotate replaces the full segment s, in which the caller's reservation began at start. nil says: try again.
 func (j *Journal) rotate(l *lane, s *segment, start uint64) error {
 	if start <= s.slots {
 		s.end.Store(start) // of all reservations exactly one crosses the end, and seals
+		failpoint("rotate")
 	}
 	if b := l.blocked.Load(); b != nil {
 		return j.drop(l, b)
@@ -97,6 +136,7 @@ func (j *Journal) extend(l *lane) error {
 // drop counts a click that is not recorded and says why.
 func (j *Journal) drop(l *lane, b *blocked) error {
 	l.dropped.Add(1)
+	j.drops[dropReasonOf(b.cause)].Add(1)
 	j.lastDrop.Store(j.cfg.Now().UnixNano())
 	return b.answer
 }

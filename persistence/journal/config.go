@@ -13,7 +13,7 @@ const (
 	BytesMaxDefault     = 2 << 30
 	SegmentBytesDefault = 4 << 20
 	SegmentBytesMin     = 4 << 10 // one page: the header, and two records of the largest size
-	SegmentBytesMax     = 1 << 30 // a position has 24 bits for the slot
+	SegmentBytesMax     = slotsMax * slotSize
 	SyncDefault         = Sync(time.Second)
 
 	segmentsPerLaneMin = 2 // one in use, one prepared

@@ -22,7 +22,7 @@ func TestConfigValidate(t *testing.T) {
 		{"segment too large", Config{Dir: "d", SegmentBytes: 2 << 30, BytesMax: 1 << 50}, "SegmentBytes is"},
 		{"bound too small", Config{Dir: "d", BytesMax: 100_000}, "BytesMax is 100000"},
 		{"negative bound", Config{Dir: "d", BytesMax: -1}, "BytesMax is -1"},
-		{"segments do not fit", Config{Dir: "d", SegmentBytes: 1 << 30}, "BytesMax is"},
+		{"segments do not fit", Config{Dir: "d", SegmentBytes: SegmentBytesMax}, "BytesMax is"},
 		{"sync too often", Config{Dir: "d", Sync: 5}, "Sync is 5ns"},
 		{"unknown sync", Config{Dir: "d", Sync: -3}, "Sync is"},
 	} {

@@ -10,11 +10,11 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
-// The damages are done to a lane of three segments with 63 one-slot records each but the last, which has 20: numbers 1 to 63,
-// 64 to 126, 127 to 146.
+// The damages are done to a lane of three segments with 126 one-slot records each but the last, which has 20: numbers 1 to 126,
+// 127 to 252, 253 to 272.
 const (
-	damagePerSegment = 63
-	damageTotal      = 146
+	damagePerSegment = 126
+	damageTotal      = 272
 )
 
 func span(from, to int) (out []int) {
@@ -30,7 +30,7 @@ func without(lost ...int) []int {
 
 func TestNamedDamages(t *testing.T) {
 	type figures struct{ holes, records, segments, gaps uint64 }
-	at := func(n int) int { return ((n-1)%damagePerSegment + 1) * slotSize } // where record n is in its file
+	at := func(n int) int { return ((n-1)%damagePerSegment + firstSlot) * slotSize } // where record n is in its file
 	for _, tt := range []struct {
 		name    string
 		damage  func(t *testing.T, dir string, files []string)
@@ -45,56 +45,57 @@ func TestNamedDamages(t *testing.T) {
 		{
 			name: "torn tail",
 			damage: func(t *testing.T, _ string, files []string) {
-				change(t, files[2], func(b []byte) []byte { clear(b[at(146)+offStatus : at(146)+slotSize]); return b })
+				change(t, files[2], func(b []byte) []byte { clear(b[at(272)+offStatus : at(272)+slotSize]); return b })
 			},
-			survive: without(146),
+			survive: without(272),
 			want:    figures{records: 1},
 		},
 		{
 			name: "flipped bit",
 			damage: func(t *testing.T, _ string, files []string) {
-				change(t, files[1], func(b []byte) []byte { b[at(70)+offLink] ^= 0x10; return b })
+				change(t, files[1], func(b []byte) []byte { b[at(133)+offLink] ^= 0x10; return b })
 			},
-			survive: without(70),
+			survive: without(133),
 			want:    figures{records: 1},
 		},
 		{
 			name: "flipped bit in a length",
 			damage: func(t *testing.T, _ string, files []string) {
-				change(t, files[1], func(b []byte) []byte { b[at(70)+offReferrer+1] ^= 0x02; return b })
+				change(t, files[1], func(b []byte) []byte { b[at(133)+offReferrer+1] ^= 0x02; return b })
 			},
-			survive: without(70),
+			survive: without(133),
 			want:    figures{records: 1},
 		},
 		{
 			name: "zeroed page",
 			damage: func(t *testing.T, _ string, files []string) {
-				change(t, files[0], func(b []byte) []byte { clear(b[pageBytes:]); return b }) // records 32 to 63
+				change(t, files[0], func(b []byte) []byte { clear(b[pageBytes:]); return b }) // records 63 to 126
 			},
-			survive: without(span(32, 63)...),
+			survive: without(span(63, 126)...),
+			want:    figures{records: 1},
 		},
 		{
 			name: "zeroed page within",
 			damage: func(t *testing.T, _ string, files []string) {
-				change(t, files[0], func(b []byte) []byte { clear(b[slotSize:pageBytes]); return b }) // records 1 to 31
+				change(t, files[0], func(b []byte) []byte { clear(b[headerBytes:pageBytes]); return b }) // records 1 to 62
 			},
-			survive: without(span(1, 31)...),
+			survive: without(span(1, 62)...),
 			want:    figures{holes: 1},
 		},
 		{
 			name: "hole",
 			damage: func(t *testing.T, _ string, files []string) {
-				change(t, files[1], func(b []byte) []byte { clear(b[at(100) : at(100)+8]); return b })
+				change(t, files[1], func(b []byte) []byte { clear(b[at(200) : at(200)+8]); return b })
 			},
-			survive: without(100),
+			survive: without(200),
 			want:    figures{holes: 1},
 		},
 		{
 			name: "truncated file",
 			damage: func(t *testing.T, _ string, files []string) {
-				change(t, files[1], func(b []byte) []byte { return b[:at(80)+50] })
+				change(t, files[1], func(b []byte) []byte { return b[:at(160)+50] })
 			},
-			survive: without(span(80, 126)...),
+			survive: without(span(160, 252)...),
 			want:    figures{segments: 1},
 		},
 		{
@@ -102,7 +103,7 @@ func TestNamedDamages(t *testing.T) {
 			damage: func(t *testing.T, _ string, files []string) {
 				change(t, files[1], func([]byte) []byte { return nil })
 			},
-			survive: without(span(64, 126)...),
+			survive: without(span(127, 252)...),
 			want:    figures{segments: 1, gaps: 1},
 		},
 		{
@@ -110,8 +111,8 @@ func TestNamedDamages(t *testing.T) {
 			damage: func(t *testing.T, _ string, files []string) {
 				change(t, files[0], func(b []byte) []byte { b[50] ^= 1; return b })
 			},
-			survive: without(span(1, 63)...),
-			want:    figures{segments: 1},
+			survive: without(span(1, 126)...),
+			want:    figures{segments: 1, gaps: 1},
 		},
 		{
 			name: "renamed segment",
@@ -120,8 +121,36 @@ func TestNamedDamages(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			survive: span(1, 126),
-			want:    figures{segments: 1},
+			survive: span(1, 252),
+			want:    figures{segments: 1, gaps: 1},
+		},
+		{
+			name: "deleted newest segment",
+			damage: func(t *testing.T, _ string, files []string) {
+				if err := os.Remove(files[2]); err != nil {
+					t.Fatal(err)
+				}
+			},
+			survive: span(1, 252),
+			want:    figures{gaps: 1},
+		},
+		{
+			name: "deleted newest segment and note",
+			damage: func(t *testing.T, dir string, files []string) {
+				for _, name := range []string{files[2], filepath.Join(dir, endsName)} {
+					if err := os.Remove(name); err != nil {
+						t.Fatal(err)
+					}
+				}
+			},
+			survive: span(1, 252),
+		},
+		{
+			name: "damaged note",
+			damage: func(t *testing.T, dir string, _ []string) {
+				change(t, filepath.Join(dir, endsName), func(b []byte) []byte { b[20] ^= 1; return b })
+			},
+			survive: without(),
 		},
 		{
 			name: "deleted segment",
@@ -130,7 +159,7 @@ func TestNamedDamages(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			survive: without(span(64, 126)...),
+			survive: without(span(127, 252)...),
 			want:    figures{gaps: 1},
 		},
 		{
@@ -143,13 +172,13 @@ func TestNamedDamages(t *testing.T) {
 				}
 			},
 			seek:    func(segments []uint64) engine.Position { return engine.MakePosition(segments[0], 5) },
-			survive: span(127, 146),
+			survive: span(253, 272),
 			want:    figures{gaps: 1},
 		},
 		{
 			name:    "checkpoint within",
-			seek:    func(segments []uint64) engine.Position { return engine.MakePosition(segments[1], 8) },
-			survive: span(71, 146),
+			seek:    func(segments []uint64) engine.Position { return engine.MakePosition(segments[1], 9) },
+			survive: span(134, 272),
 		},
 		{
 			name: "checkpoint within, its segment is gone",
@@ -158,8 +187,8 @@ func TestNamedDamages(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			seek:    func(segments []uint64) engine.Position { return engine.MakePosition(segments[0], 64) },
-			survive: span(64, 146),
+			seek:    func(segments []uint64) engine.Position { return engine.MakePosition(segments[0], 128) },
+			survive: span(127, 272),
 		},
 		{
 			name: "checkpoint ahead",
@@ -170,7 +199,7 @@ func TestNamedDamages(t *testing.T) {
 			damage: func(t *testing.T, dir string, _ []string) {
 				change(t, filepath.Join(dir, nodeName), func([]byte) []byte { return []byte("00112233445566778899aabbccddeeff\n") })
 			},
-			want: figures{segments: 3},
+			want: figures{segments: 3, gaps: 1},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -265,7 +294,7 @@ func TestCraftedBytesAreNoRecord(t *testing.T) {
 	j := open(t, cfg)
 	c := smallClick(0)
 	c.UserAgent = make([]byte, engine.UserAgentMaxLen)
-	for slot := range recordSlotsMax { // the record takes slots 1 to 5; its strings begin 48 bytes into slot 1
+	for slot := range recordSlotsMax { // the record takes slots 2 to 10; its strings begin 48 bytes into slot 2
 		off := (slot+1)*slotSize - recordHead
 		if off+slotSize > len(c.UserAgent) {
 			break
@@ -273,14 +302,14 @@ func TestCraftedBytesAreNoRecord(t *testing.T) {
 		forged := smallClick(99)
 		forged.UserAgent = nil
 		b := c.UserAgent[off : off+slotSize]
-		binary.LittleEndian.PutUint64(b, putRecord(b, &forged, 12345, uint32(slot+2)))
+		binary.LittleEndian.PutUint64(b, putWhole(b, &forged, 12345, uint32(slot+3)))
 	}
 	if err := j.Append(0, c); err != nil {
 		t.Fatal(err)
 	}
 	appendClicks(t, j, 0, 1, 2, smallClick)
 	closeJournal(t, j)
-	change(t, segmentFiles(t, cfg.Dir)[0], func(b []byte) []byte { clear(b[slotSize : slotSize+8]); return b })
+	change(t, segmentFiles(t, cfg.Dir)[0], func(b []byte) []byte { clear(b[headerBytes : headerBytes+8]); return b })
 	j = open(t, cfg)
 	got, _ := readAll(t, j, 0)
 	wantClicks(t, got, 1, 2, smallClick)
@@ -320,7 +349,7 @@ func TestSegmentsOfTwoNodesWithoutNodeFile(t *testing.T) {
 	a, b := testConfig(t.TempDir()), testConfig(t.TempDir())
 	for _, cfg := range []Config{a, b} {
 		j := open(t, cfg)
-		appendClicks(t, j, 0, 0, 100, smallClick)
+		appendClicks(t, j, 0, 0, 200, smallClick)
 		closeJournal(t, j)
 	}
 	src := segmentFiles(t, b.Dir)[1]

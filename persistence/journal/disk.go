@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
 // disk is every call the journal makes to the operating system, so that tests can let each of them fail. Safe for
 // concurrent use.
 type disk interface {
-	// mkdir makes dir and its parents.
+	// mkdir makes dir and its parents, if they are missing, and their names durable.
 	mkdir(dir string) error
 	// lock takes the lock file until the closer is closed; errLocked when another process has it.
 	lock(name string) (io.Closer, error)
@@ -78,7 +79,29 @@ func (f osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (osFiles) mkdir(dir string) error { return os.MkdirAll(dir, 0o750) }
+func (f osFile) Sync() error {
+	failpoint("sync")
+	return f.File.Sync()
+}
+
+func (d osFiles) mkdir(dir string) error {
+	var made []string // innermost first
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		made = append(made, at)
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	for _, at := range made {
+		if err := d.syncDir(filepath.Dir(at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (osFiles) list(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
@@ -102,7 +125,11 @@ func (osFiles) open(name string, flag int) (file, error) {
 	return osFile{f}, nil
 }
 
-func (osFiles) rename(from, to string) error { return os.Rename(from, to) }
+func (osFiles) rename(from, to string) error {
+	err := os.Rename(from, to)
+	failpoint("rename")
+	return err
+}
 
 func (osFiles) remove(name string) error { return os.Remove(name) }
 

@@ -78,6 +78,7 @@ func (m mappedMemory) warm() {
 func (m mappedMemory) flush(int, int) error { return nil }
 
 func (m mappedMemory) sync(from, to int) error {
+	failpoint("sync")
 	from = from / pageBytes * pageBytes
 	to = min((to+pageBytes-1)/pageBytes*pageBytes, len(m))
 	return os.NewSyscallError("msync", unix.Msync(m[from:to], unix.MS_SYNC))

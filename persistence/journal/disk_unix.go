@@ -35,6 +35,7 @@ func (osFiles) lock(name string) (io.Closer, error) {
 }
 
 func (osFiles) syncDir(dir string) error {
+	failpoint("sync")
 	f, err := os.Open(dir)
 	if err != nil {
 		return err

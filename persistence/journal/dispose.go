@@ -65,13 +65,15 @@ func (j *Journal) disposeZombies() {
 
 // recycle keeps a segment's file for the next one, with its memory m, or deletes it when there are enough.
 func (j *Journal) recycle(s *segment, m memory) error {
+	failpoint("recycle")
 	free := freeSegment{path: filepath.Join(j.cfg.Dir, segmentName(s.lane, s.seq)), memory: m}
 	var err error
 	if j.disk.buffered() { // the file is open then, and some systems do not rename an open one
 		err = free.close()
 		free.memory = nil
 	}
-	if s.size == int64(j.cfg.SegmentBytes) && j.keepFree(free) {
+	// What a failed sync left in the page cache is not known: such a file is not used again.
+	if s.size == int64(j.cfg.SegmentBytes) && !s.failed.Load() && j.keepFree(free) {
 		return err
 	}
 	err = errors.Join(err, free.close(), j.disk.remove(free.path))
@@ -92,6 +94,7 @@ func (j *Journal) keepFree(f freeSegment) bool {
 	from := f.path
 	f.path += freeSuffix
 	if err := j.disk.rename(from, f.path); err != nil {
+		j.log.Warn("journal segment can't be kept for its next use", "path", from, "err", err)
 		return false
 	}
 	j.mu.Lock()

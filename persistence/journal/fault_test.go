@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -18,18 +19,21 @@ type faultDisk struct {
 	mu     sync.Mutex
 	faults map[string]fault
 	calls  map[string]int
+	sealed map[any][]byte // what is in a file or a mapping whose sync failed
+	again  []string       // what was synced again after that
 }
 
 // fault fails the calls from..to of one kind, counted from 1.
 type fault struct {
 	from, to int
 	err      error
+	short    bool // half of it is done before it fails
 }
 
 const always = 1 << 30
 
 func newFaultDisk(d disk) *faultDisk {
-	return &faultDisk{disk: d, faults: map[string]fault{}, calls: map[string]int{}}
+	return &faultDisk{disk: d, faults: map[string]fault{}, calls: map[string]int{}, sealed: map[any][]byte{}}
 }
 
 func (d *faultDisk) set(op string, f fault) {
@@ -48,6 +52,32 @@ func (d *faultDisk) hit(op string) error {
 		return fmt.Errorf("%s: %w", op, f.err)
 	}
 	return nil
+}
+
+// short is how much of n bytes a call does that has failed by hit.
+func (d *faultDisk) short(op string, n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.faults[op].short {
+		return n / 2
+	}
+	return 0
+}
+
+// sync is hit for what must not be synced again once that failed.
+func (d *faultDisk) sync(op string, what any, content []byte) error {
+	d.mu.Lock()
+	if _, failed := d.sealed[what]; failed {
+		d.again = append(d.again, fmt.Sprintf("%s of %v", op, what))
+	}
+	d.mu.Unlock()
+	err := d.hit(op)
+	if err != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.sealed[what] = bytes.Clone(content)
+	}
+	return err
 }
 
 func (d *faultDisk) mkdir(dir string) error {
@@ -84,6 +114,9 @@ func (d *faultDisk) open(name string, flag int) (file, error) {
 
 func (d *faultDisk) allocate(f file, size int64) error {
 	if err := d.hit("allocate"); err != nil {
+		if part := d.short("allocate", int(size)); part > 0 {
+			return errors.Join(err, d.disk.allocate(f.(*faultFile).file, int64(part)))
+		}
 		return err
 	}
 	return d.disk.allocate(f.(*faultFile).file, size)
@@ -128,16 +161,25 @@ type faultFile struct {
 
 func (f *faultFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.disk.hit("read"); err != nil {
-		return 0, err
+		n, _ := f.file.ReadAt(p[:f.disk.short("read", len(p))], off)
+		return n, err
 	}
 	return f.file.ReadAt(p, off)
 }
 
 func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.disk.hit("write"); err != nil {
-		return 0, err
+		n, _ := f.file.WriteAt(p[:f.disk.short("write", len(p))], off)
+		return n, err
 	}
 	return f.file.WriteAt(p, off)
+}
+
+func (f *faultFile) Sync() error {
+	if err := f.disk.sync("fsync", f.Name(), nil); err != nil {
+		return err
+	}
+	return f.file.Sync()
 }
 
 type faultMemory struct {
@@ -153,7 +195,7 @@ func (m *faultMemory) flush(from, to int) error {
 }
 
 func (m *faultMemory) sync(from, to int) error {
-	if err := m.disk.hit("sync"); err != nil {
+	if err := m.disk.sync("sync", m, m.bytes()); err != nil {
 		return err
 	}
 	return m.memory.sync(from, to)
@@ -333,7 +375,7 @@ func TestUnreadableSectorIsSkipped(t *testing.T) {
 	})
 	d.set("read", fault{from: 2, to: 2, err: syscall.EIO})
 	got, _ := readAll(t, j, 0)
-	if len(got) != 200-31 || got[0].Link != 1 || got[len(got)-1].Link != 200 {
+	if len(got) != 200-(pageBytes-headerBytes)/slotSize || got[0].Link != 1 || got[len(got)-1].Link != 200 {
 		t.Errorf("read %d clicks %v, want all but one page", len(got), links(got))
 	}
 	if s := j.Stats(); s.DamagedRecords != 1 {

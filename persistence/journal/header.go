@@ -15,30 +15,35 @@ import (
 
 const (
 	headerMagic   = "CAROMJNL"
-	headerVersion = 1
-	headerCRC     = slotSize - 4
+	headerVersion = 2
+	headerBytes   = 128
+	headerCRC     = headerBytes - 4
+
+	firstSlot = headerBytes / slotSize // of the records
+	slotsMax  = 1 << 23                // of a segment
 
 	sequenceMax = 1<<40 - 1 // a position has 40 bits for it
 	nodeBytes   = 16
 )
 
-// header is slot 0 of a segment.
+// header is the beginning of a segment.
 type header struct {
 	node    [nodeBytes]byte
 	lane    uint32
 	seq     uint64 // of this segment within its lane, increasing
 	prev    uint64 // of the segment before it; 0: it is the lane's first
 	nonce   uint64
-	slots   uint32 // this one included
+	slots   uint32 // its own included
+	size    uint32 // bytes of a slot
 	created time.Time
 }
 
-// errHeader says that slot 0 is not a header this program can read.
+// errHeader says that the beginning of a file is not a header this program can read.
 var errHeader = errors.New("segment header is damaged")
 
-// put writes the header and returns its checksum, the seed of the records' ones.
+// put writes a header of this version and returns its checksum, the seed of the records' ones.
 func (h *header) put(b []byte) uint32 {
-	clear(b[:slotSize])
+	clear(b[:headerBytes])
 	copy(b, headerMagic)
 	binary.LittleEndian.PutUint32(b[8:], headerVersion)
 	binary.LittleEndian.PutUint32(b[12:], h.lane)
@@ -54,17 +59,20 @@ func (h *header) put(b []byte) uint32 {
 	return sum
 }
 
-// parseHeader reads slot 0, whatever it holds, and returns the seed of the records' checksums too.
+// parseHeader reads the header, whatever it holds, and returns the seed of the records' checksums too.
 func parseHeader(b []byte) (h header, seed uint32, err error) {
-	if len(b) < slotSize || string(b[:8]) != headerMagic {
+	if len(b) < headerBytes || string(b[:8]) != headerMagic {
 		return h, 0, fmt.Errorf("%w: no magic", errHeader)
 	}
 	seed = binary.LittleEndian.Uint32(b[headerCRC:])
 	if crc32.Checksum(b[:headerCRC], castagnoli) != seed {
 		return h, 0, fmt.Errorf("%w: wrong checksum", errHeader)
 	}
-	if v, size := binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[60:]); v != headerVersion || size != slotSize {
-		return h, 0, fmt.Errorf("%w: version %d with slots of %d bytes; only version %d with %d is known", errHeader, v, size, headerVersion, slotSize)
+	version := binary.LittleEndian.Uint32(b[8:])
+	h.size = binary.LittleEndian.Uint32(b[60:])
+	if (version != headerVersion || h.size != slotSize) && (version != 1 || h.size != slotSizeV1) {
+		return h, 0, fmt.Errorf("%w: version %d with slots of %d bytes; versions 1 with %d and %d with %d are known",
+			errHeader, version, h.size, slotSizeV1, headerVersion, slotSize)
 	}
 	h.lane = binary.LittleEndian.Uint32(b[12:])
 	copy(h.node[:], b[16:32])
@@ -73,7 +81,7 @@ func parseHeader(b []byte) (h header, seed uint32, err error) {
 	h.nonce = binary.LittleEndian.Uint64(b[48:])
 	h.slots = binary.LittleEndian.Uint32(b[56:])
 	h.created = time.UnixMicro(int64(binary.LittleEndian.Uint64(b[64:]))).UTC()
-	if h.lane >= LanesMax || h.seq > sequenceMax || h.slots < 2 || h.slots > SegmentBytesMax/slotSize {
+	if h.lane >= LanesMax || h.seq > sequenceMax || h.slots < 2 || h.slots > slotsMax {
 		return h, 0, fmt.Errorf("%w: lane %d, sequence number %d, %d slots", errHeader, h.lane, h.seq, h.slots)
 	}
 	return h, seed, nil
@@ -87,6 +95,7 @@ const (
 	damagedSuffix = ".damaged" // put aside: its header can't be read, or it belongs to another node
 	lockName      = "LOCK"
 	nodeName      = "NODE"
+	endsName      = "ENDS"
 )
 
 func segmentName(lane int, seq uint64) string {

@@ -49,6 +49,27 @@ func testClick(n int) engine.Click {
 	}
 }
 
+// mixedClick is a testClick, or one of a visitor with one of few user agents, some of which need many slots.
+func mixedClick(n int) engine.Click {
+	c := testClick(n)
+	if n%4 == 0 {
+		return c
+	}
+	browser := n * n % 7
+	c.UserAgent = bytes.Repeat([]byte{byte('0' + browser)}, 30+60*browser)
+	c.Language = []byte("en-GB,en;q=0.8")[:5+browser]
+	if n%3 > 0 {
+		c.Referrer = c.Referrer[:min(len(c.Referrer), 90*(n%3-1))]
+	}
+	return c
+}
+
+// withoutUserAgent is what is left of a click when the record that it refers to is lost.
+func withoutUserAgent(c engine.Click) engine.Click {
+	c.UserAgent, c.Language = nil, nil
+	return c
+}
+
 // smallClick takes one slot.
 func smallClick(n int) engine.Click {
 	return engine.Click{At: int64(1_700_000_000_000_000 + n), Link: engine.LinkID(n + 1), Status: 302, UserAgent: []byte("Mozilla/5.0")}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
 	"sync"
@@ -29,6 +30,7 @@ type Journal struct {
 	node   [nodeBytes]byte
 	lanes  []*lane
 	always bool
+	seed   maphash.Seed // of the keys that repeats are found by
 
 	prepareKick chan struct{}
 	syncKick    chan struct{}
@@ -40,13 +42,16 @@ type Journal struct {
 	syncedAt atomic.Int64 // Unix nanoseconds: when the last sync that worked began
 	syncErr  atomic.Pointer[error]
 
-	holes, damagedRecords, damagedSegments, gaps, syncErrors atomic.Uint64
+	holes, damagedRecords, damagedSegments, lostUserAgents, gaps, syncErrors atomic.Uint64
+	drops                                                                    [dropReasons]atomic.Uint64
 
 	mu      sync.Mutex // guards what is below
 	free    []freeSegment
 	zombies []*segment // released, but not yet disposed of
 
-	lock      io.Closer
+	lock io.Closer
+	ends map[mark]uint32 // what the note of ends says; owned by who syncs, once the journal is open
+
 	stop      context.CancelFunc
 	running   sync.WaitGroup
 	closed    atomic.Bool
@@ -60,22 +65,44 @@ func Open(cfg Config) (*Journal, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	j := newJournal(cfg)
+	if err := j.takeOver(); err != nil {
+		return nil, err
+	}
+	j.start()
+	return j, nil
+}
+
+// newJournal makes a journal that has touched nothing yet.
+func newJournal(cfg Config) *Journal {
 	cfg = cfg.withDefaults()
 	j := &Journal{
-		cfg: cfg, disk: cfg.disk, log: cfg.Logger, always: cfg.Sync == SyncAlways,
+		cfg: cfg, disk: cfg.disk, log: cfg.Logger, always: cfg.Sync == SyncAlways, seed: maphash.MakeSeed(),
 		prepareKick: make(chan struct{}, 1), syncKick: make(chan struct{}, 1),
+		stop: func() {},
 	}
 	if j.disk.buffered() {
 		j.flushKick = make(chan struct{}, 1)
 	}
 	j.round.Store(newRound())
 	j.syncedAt.Store(cfg.Now().UnixNano())
-	if err := j.recover(); err != nil {
-		if j.lock != nil {
-			err = errors.Join(err, j.lock.Close())
-		}
-		return nil, fmt.Errorf("open journal %q: %w", cfg.Dir, err)
+	return j
+}
+
+// takeOver locks the directory and reads what is in it.
+func (j *Journal) takeOver() error {
+	err := j.recover()
+	if err == nil {
+		return nil
 	}
+	if j.lock != nil {
+		err = errors.Join(err, j.lock.Close())
+	}
+	return fmt.Errorf("open journal %q: %w", j.cfg.Dir, err)
+}
+
+// start begins the background work.
+func (j *Journal) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	j.stop = cancel
 	j.running.Go(func() { j.prepareLoop(ctx) })
@@ -83,7 +110,6 @@ func Open(cfg Config) (*Journal, error) {
 	if j.flushKick != nil {
 		j.running.Go(func() { j.flushLoop(ctx) })
 	}
-	return j, nil
 }
 
 // Node implements engine.ClickSource.
@@ -145,6 +171,7 @@ func (j *Journal) close() error {
 		}
 	}
 	j.syncAll()
+	j.noteEnds()
 	if err := j.syncErr.Load(); err != nil {
 		errs = append(errs, *err)
 	}
@@ -172,7 +199,7 @@ func (j *Journal) closeLane(l *lane) error {
 	var errs []error
 	kept := l.segments[:0]
 	for _, s := range l.segments {
-		if s.live() && s.end.Load() == 1 {
+		if s.live() && s.end.Load() == firstSlot {
 			j.unref(l, s)
 			continue
 		}

@@ -3,6 +3,7 @@ package journal
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"sync"
@@ -25,15 +26,13 @@ func benchJournal(b *testing.B) (*Journal, *segment) {
 			b.Error(err)
 		}
 	})
-	if err := j.Append(0, oneSlot()); err != nil {
+	if err := j.Append(0, smallClick(1)); err != nil {
 		b.Fatal(err)
 	}
 	return j, j.lanes[0].current.Load()
 }
 
-func oneSlot() engine.Click { return smallClick(1) }
-
-// twoSlots is what a browser sends: a user agent of 111 bytes, and a referrer.
+// twoSlots has a referrer, and a user agent of 111 bytes that the segment has already.
 func twoSlots() engine.Click {
 	c := smallClick(1)
 	c.UserAgent = bytes.Repeat([]byte("u"), 111)
@@ -42,24 +41,71 @@ func twoSlots() engine.Click {
 	return c
 }
 
-// benchmarkAppend measures the appender alone: the segment is wound back before it is full, so that no other is made. What
-// making them costs is in BenchmarkAppendSustained.
-func benchmarkAppend(b *testing.B, c engine.Click) {
-	j, s := benchJournal(b)
-	b.ReportAllocs()
-	for n := uint64(0); b.Loop(); n += 2 {
-		if n >= s.slots-8 {
-			n = 0
-			s.tail.Store(1)
-		}
-		if j.Append(0, c) != nil {
-			b.Fatal("Append failed")
-		}
+// BenchmarkAppend measures the appender alone: the segment is wound back before it is full, so that no other is made. What
+// making them costs is in BenchmarkAppendSustained. The bytes are those that a click takes in the segment.
+func BenchmarkAppend(b *testing.B) {
+	for _, kind := range []struct {
+		name   string
+		clicks []engine.Click
+	}{
+		{"small", []engine.Click{smallClick(1)}}, {"browser", []engine.Click{browserClick(1)}}, {"referrer", []engine.Click{twoSlots()}}, {"real", realClicks(b)},
+	} {
+		b.Run(kind.name, func(b *testing.B) {
+			j, s := benchJournal(b)
+			b.ReportAllocs()
+			slots, n := uint64(0), 0
+			for b.Loop() {
+				if tail := s.tail.Load(); tail > min(s.slots, SegmentBytesDefault/slotSize)-recordSlotsMax {
+					slots += tail
+					rewind(s)
+				}
+				if n++; n >= len(kind.clicks) {
+					n = 0
+				}
+				if j.Append(0, kind.clicks[n]) != nil {
+					b.Fatal("Append failed")
+				}
+			}
+			b.ReportMetric(float64((slots+s.tail.Load())*slotSize)/float64(b.N), "bytes/op")
+		})
 	}
 }
 
-func BenchmarkAppendOneSlot(b *testing.B)  { benchmarkAppend(b, oneSlot()) }
-func BenchmarkAppendTwoSlots(b *testing.B) { benchmarkAppend(b, twoSlots()) }
+// realClicks are what the visitors of loadtest/testdata sent.
+func realClicks(b *testing.B) (clicks []engine.Click) {
+	b.Helper()
+	f, err := os.Open("../../loadtest/testdata/usagov-clicks.jsonl")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var sent struct{ A, R, AL string }
+		if err := json.Unmarshal(lines.Bytes(), &sent); err != nil || sent.A == "" {
+			continue // the file ends with some that are no clicks
+		}
+		c := smallClick(len(clicks))
+		c.UserAgent, c.Language = []byte(sent.A), []byte(sent.AL)
+		if sent.R != "direct" {
+			c.Referrer = []byte(sent.R)
+		}
+		clicks = append(clicks, c)
+	}
+	if len(clicks) < 1000 {
+		b.Fatalf("%d real clicks, want more", len(clicks))
+	}
+	return clicks
+}
+
+// rewind empties the segment.
+func rewind(s *segment) {
+	for i := range s.repeats {
+		s.repeats[i].Store(0)
+	}
+	s.tail.Store(firstSlot)
+}
 
 // BenchmarkAppendParallel has all processors append to one lane.
 func BenchmarkAppendParallel(b *testing.B) {
@@ -69,7 +115,7 @@ func BenchmarkAppendParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for n := 0; pb.Next(); n++ {
 			if n&0xfff == 0 && s.tail.Load() > s.slots/2 {
-				s.tail.Store(1)
+				rewind(s)
 			}
 			if j.Append(0, c) != nil {
 				panic("Append failed")
@@ -89,11 +135,11 @@ func BenchmarkBufferedWriteTwin(b *testing.B) {
 	w := bufio.NewWriterSize(f, 64<<10)
 	var mu sync.Mutex
 	c := twoSlots()
-	buf := make([]byte, 2*slotSize)
+	buf := make([]byte, 256)
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		mu.Lock()
-		storeWord(buf, 0, putRecord(buf, &c, 1, 1))
+		storeWord(buf, 0, putWhole(buf, &c, 1, 1))
 		if _, err := w.Write(buf); err != nil {
 			b.Fatal(err)
 		}
@@ -114,29 +160,30 @@ func BenchmarkWriteTwin(b *testing.B) {
 	}
 	defer f.Close()
 	c := twoSlots()
-	buf := make([]byte, 2*slotSize)
+	buf := make([]byte, 256)
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
-		storeWord(buf, 0, putRecord(buf, &c, 1, 1))
-		if _, err := f.WriteAt(buf, int64(n%(1<<20))*2*slotSize); err != nil {
+		storeWord(buf, 0, putWhole(buf, &c, 1, 1))
+		if _, err := f.WriteAt(buf, int64(n%(1<<20))*256); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// BenchmarkRead reads and verifies records of two slots, and copies their strings; per record.
+// BenchmarkRead reads and verifies real records, and copies their strings; per record.
 func BenchmarkRead(b *testing.B) {
+	clicks := realClicks(b)
 	for _, kind := range []string{"live", "recovered"} {
 		b.Run(kind, func(b *testing.B) {
 			cfg := testConfig(b.TempDir())
-			cfg.SegmentBytes, cfg.BytesMax = 16<<20, 64<<20
+			cfg.SegmentBytes, cfg.BytesMax = SegmentBytesDefault, 64<<20
 			j, err := Open(cfg)
 			if err != nil {
 				b.Fatal(err)
 			}
 			const records = 60_000
-			for range records {
-				if err := j.Append(0, twoSlots()); err != nil {
+			for n := range records {
+				if err := j.Append(0, clicks[n%len(clicks)]); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -53,6 +53,30 @@ func TestJournalGivesClicksBack(t *testing.T) {
 	}
 }
 
+func TestAClickThatIsBeingWrittenIsNotOld(t *testing.T) {
+	for name, d := range disks {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(t.TempDir())
+			cfg.disk = d
+			later := time.Now().Add(time.Hour) // far from the time when the segment was made
+			cfg.Now = func() time.Time { return later }
+			j := open(t, cfg)
+			appendClicks(t, j, 0, 0, 3, testClick)
+			readAll(t, j, 0)
+			last := j.lanes[0].last()
+			defer j.unref(j.lanes[0], last)
+			last.created = later.Add(-time.Minute)
+			if last.tail.Add(1) > last.slots {
+				t.Fatalf("the segment of %d slots is full", last.slots)
+			}
+			defer last.tail.Add(^uint64(0)) // Close waits for appenders
+			if s := j.Stats(); s.Unread[0] != 1 || !s.OldestUnread.Equal(later) {
+				t.Errorf("with a slot that is reserved and empty, Stats = %+v, want 1 unread slot of this moment, %s", s, later)
+			}
+		})
+	}
+}
+
 func TestAppendCutsLongStrings(t *testing.T) {
 	j := open(t, testConfig(t.TempDir()))
 	long := strings.Repeat("a", engine.UserAgentMaxLen-1) + "é" + "tail"
@@ -104,7 +128,7 @@ func TestUncommittedSlotIsAwaited(t *testing.T) {
 	wantClicks(t, got, 0, 1, smallClick)
 	c := smallClick(1)
 	b := s.mem[start*slotSize : (start+1)*slotSize]
-	storeWord(b, 0, putRecord(b, &c, s.seed, uint32(start)))
+	storeWord(b, 0, putWhole(b, &c, s.seed, uint32(start)))
 	got, _ = readAll(t, j, 0)
 	wantClicks(t, got, 1, 100, smallClick)
 }
@@ -121,7 +145,7 @@ func TestReleasedSegmentStaysWhileAnAppenderIsInIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := s.mem[start*slotSize : (start+1)*slotSize] // would be fatal if it had been unmapped
-	storeWord(b, 0, putRecord(b, new(smallClick(1)), s.seed, uint32(start)))
+	storeWord(b, 0, putWhole(b, new(smallClick(1)), s.seed, uint32(start)))
 	eventually(t, "the segment is disposed of", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -133,14 +157,14 @@ func TestDamageInMemoryIsSkipped(t *testing.T) {
 	j := open(t, testConfig(t.TempDir()))
 	appendClicks(t, j, 0, 0, 3, smallClick)
 	s := j.lanes[0].current.Load()
-	s.mem[2*slotSize+20] ^= 1
+	s.mem[(firstSlot+1)*slotSize+20] ^= 1
 	got, _ := readAll(t, j, 0)
 	if len(got) != 2 || got[1].Link != 3 {
 		t.Errorf("read %v, want 1 and 3", links(got))
 	}
-	s.mem[4*slotSize+20] ^= 1
+	s.mem[(firstSlot+3)*slotSize+20] ^= 1
 	appendClicks(t, j, 0, 3, 4, smallClick)
-	s.mem[4*slotSize+20] ^= 1
+	s.mem[(firstSlot+3)*slotSize+20] ^= 1
 	if got, _ := readAll(t, j, 0); len(got) != 0 {
 		t.Errorf("read %v behind damage at the end, want nothing yet", links(got))
 	}
@@ -168,13 +192,13 @@ func TestFullJournalDropsAndComesBack(t *testing.T) {
 			break
 		}
 	}
-	if want := 4 * (cfg.SegmentBytes/slotSize - 1); n != want {
+	if want := 4 * (cfg.SegmentBytes/slotSize - firstSlot); n != want {
 		t.Errorf("%d clicks fitted, want %d", n, want)
 	}
 	if err := j.Append(0, smallClick(n)); !errors.Is(err, engine.ErrJournalFull) {
 		t.Errorf("Append: %v, want ErrJournalFull", err)
 	}
-	if s := j.Stats(); s.Dropped != 2 || s.BytesUsed != s.BytesMax {
+	if s := j.Stats(); s.Dropped != 2 || s.Drops["full"] != 2 || s.BytesUsed != s.BytesMax {
 		t.Errorf("Stats = %+v, want 2 dropped", s)
 	}
 	if h := j.Health(t.Context()); h.Status != engine.HealthWarn || !strings.Contains(h.Reason, "not recorded") || !strings.Contains(h.Reason, "full") {
@@ -219,7 +243,7 @@ func TestClosedJournal(t *testing.T) {
 	if h := j.Health(t.Context()); h.Status != engine.HealthFail {
 		t.Errorf("Health after Close = %+v, want fail", h)
 	}
-	if s := j.Stats(); s.Appended != 1 || s.Dropped != 1 {
+	if s := j.Stats(); s.Appended != 1 || s.Dropped != 1 || s.Drops["closed"] != 1 {
 		t.Errorf("Stats after Close = %+v, want 1 appended, 1 dropped", s)
 	}
 }
@@ -354,7 +378,7 @@ func TestIntervalSyncsInTheBackground(t *testing.T) {
 	j := open(t, cfg)
 	appendClicks(t, j, 0, 0, 10, smallClick)
 	s := j.lanes[0].current.Load()
-	eventually(t, "the records are synced", func() bool { return s.synced.Load() == 11 && !s.fresh.Load() })
+	eventually(t, "the records are synced", func() bool { return s.synced.Load() == firstSlot+10 && !s.fresh.Load() })
 }
 
 func TestSyncLagIsToldAndWarned(t *testing.T) {

@@ -40,7 +40,7 @@ func runChild(dir string) int {
 			var ack [8]byte
 			for n := uint64(0); ; n++ {
 				id := round<<48 | p<<40 | n
-				c := testClick(int(n % 1000))
+				c := mixedClick(int(n % 1000))
 				c.Visitor = id
 				if j.Append(int(p)%childLanes, c) != nil {
 					return
@@ -102,7 +102,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 			}
 			seen[c.Visitor] = true
 			n := int64(c.Visitor & (1<<40 - 1))
-			want := testClick(int(n % 1000))
+			want := mixedClick(int(n % 1000))
 			want.Visitor = c.Visitor
 			if err := sameClick(c, want); err != nil {
 				t.Fatal(err)

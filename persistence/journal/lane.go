@@ -17,14 +17,17 @@ type lane struct {
 	_       [64]byte // keeps what appenders read off the lines that others write
 
 	// grow is held while a segment is made or installed, disk calls included: appenders that find the current one full wait
-	// here for its successor, and nobody else does. It guards next, lastSeq and complained.
+	// here for its successor, and nobody else does. It guards next and what follows it.
 	grow       sync.Mutex
 	next       *segment // prepared
 	lastSeq    uint64
 	complained bool // the log has heard that there is no room
+	warned     bool // the log has heard that there is no next segment
 
-	// reading is held by Seek, Read and Release. It guards the archives and floor.
+	// reading is held by Seek, Read and Release. It guards the archives and what follows it, but for at.
 	reading sync.Mutex
+	missing engine.Position // the end of a newest segment that is gone; 0: none is
+	sought  bool            // the store's checkpoint is known
 	floor   engine.Position // what the store is known to have
 	at      atomic.Uint64   // the reader's position; stored under reading
 
@@ -77,6 +80,13 @@ func (l *lane) behind() engine.Position {
 	s := l.segments[len(l.segments)-1]
 	slot, _ := s.limit()
 	return s.position(slot)
+}
+
+// overtaken reports whether a segment of this process is not behind pos.
+func (l *lane) overtaken(pos engine.Position) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.segments, func(s *segment) bool { return s.live() && s.seq <= pos.Segment() })
 }
 
 // push puts a new segment at the chain's end and sends appenders there. The caller holds grow.

@@ -23,14 +23,10 @@ func (j *Journal) prepareLoop(ctx context.Context) {
 		j.sweepUnused(l)
 	}
 	for {
-		again := false
-		for _, l := range j.lanes {
-			if ctx.Err() != nil {
-				return
-			}
-			again = j.prepareLane(l) != nil || again
+		again := j.prepareAll(ctx)
+		if ctx.Err() != nil {
+			return
 		}
-		j.syncFresh()
 		if again {
 			retry.Reset(prepareRetryInterval)
 		} else {
@@ -45,6 +41,18 @@ func (j *Journal) prepareLoop(ctx context.Context) {
 	}
 }
 
+// prepareAll gives each lane what it needs. True says: try again later.
+func (j *Journal) prepareAll(ctx context.Context) (again bool) {
+	for _, l := range j.lanes {
+		if ctx.Err() != nil {
+			return false
+		}
+		again = j.prepareLane(l) != nil || again
+	}
+	j.syncFresh()
+	return again
+}
+
 // sweepUnused recycles the recovered segments at the lane's end that were prepared and never used. They hold nothing to read, so
 // nobody would release them, and a program that dies again and again would fill the disk with them.
 func (j *Journal) sweepUnused(l *lane) {
@@ -55,7 +63,10 @@ func (j *Journal) sweepUnused(l *lane) {
 		if s == nil {
 			return
 		}
-		unused := s.archive.unused()
+		unused, err := s.archive.unused()
+		if err != nil {
+			j.log.Warn("journal segment could not be read", "lane", l.id, "segment", s.seq, "err", err)
+		}
 		if unused && l.remove(s) {
 			j.unref(l, s) // the chain's
 			l.current.Store(newSentinel(l.id, l.lastInChain()))
@@ -89,7 +100,10 @@ func (j *Journal) prepareLane(l *lane) error {
 		return nil
 	}
 	next, err := j.create(l)
-	l.next = next
+	if err != nil && !l.warned {
+		j.log.Warn("journal lane has no next segment yet", "lane", l.id, "err", err)
+	}
+	l.next, l.warned = next, err != nil
 	return err
 }
 
@@ -115,9 +129,9 @@ func (j *Journal) create(l *lane) (*segment, error) {
 	}
 	s := &segment{
 		lane: l.id, seq: seq, prev: h.prev, slots: uint64(slots), seed: seed, size: int64(j.cfg.SegmentBytes), created: now,
-		memory: memory, mem: memory.bytes(), settled: 1, flushed: 1,
+		memory: memory, mem: memory.bytes(), repeats: newRepeats(uint64(slots)), settled: firstSlot, flushed: firstSlot,
 	}
-	s.tail.Store(1)
+	s.tail.Store(firstSlot)
 	s.refs.Store(1)
 	s.fresh.Store(true)
 	l.lastSeq = seq
@@ -145,7 +159,7 @@ func (j *Journal) createFile(path string, h *header) (m memory, seed uint32, err
 		}
 		j.unreserve(size)
 	}()
-	var first [slotSize]byte
+	var first [headerBytes]byte
 	seed = h.put(first[:])
 	// Nothing of a recycled segment's old records stays, in case a bug or a disk lets the checksums down.
 	if m = free.memory; m != nil {
@@ -214,15 +228,16 @@ func (j *Journal) syncFresh() {
 
 // syncHeader makes one new segment's header and name durable.
 func (j *Journal) syncHeader(s *segment) error {
-	if !s.fresh.Load() {
+	if !s.fresh.Load() || s.failed.Load() {
 		return nil
 	}
 	if j.cfg.Sync != SyncOff {
-		if err := s.memory.sync(0, slotSize); err != nil {
-			s.failed.Store(true)
-			return err
+		err := s.memory.sync(0, headerBytes)
+		if err == nil {
+			err = j.disk.syncDir(j.cfg.Dir)
 		}
-		if err := j.disk.syncDir(j.cfg.Dir); err != nil {
+		if err != nil {
+			s.failed.Store(true)
 			return err
 		}
 	}

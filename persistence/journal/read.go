@@ -26,18 +26,25 @@ func (j *Journal) Read(lane, limit int, dst []engine.Click) ([]engine.Click, eng
 		}
 		pos := l.position()
 		if s.seq > pos.Segment() {
-			pos = s.position(1)
+			pos = s.position(s.first())
 		}
-		slot := uint64(max(pos.Slot(), 1))
+		slot := max(uint64(pos.Slot()), s.first())
 		if s.live() {
+			mem.turn(nil)
 			dst, slot = j.readLive(s, slot, want-len(dst), dst, &mem)
 		} else {
 			var skipped lost
 			var at uint32
-			dst, at = s.archive.read(uint32(slot), want-len(dst), dst, &mem, &skipped)
+			var err error
+			dst, at, err = s.archive.read(uint32(slot), want-len(dst), dst, &mem, &skipped)
+			if err != nil && !s.archive.warned {
+				j.log.Warn("journal segment can't be read yet", "lane", lane, "segment", s.seq, "err", err)
+			}
+			s.archive.warned = err != nil
 			slot = uint64(at)
 			j.holes.Add(skipped.holes)
 			j.damagedRecords.Add(skipped.damaged)
+			j.lostUserAgents.Add(skipped.userAgents)
 		}
 		l.at.Store(uint64(s.position(slot)))
 		end, final := s.limit()
@@ -68,7 +75,7 @@ func (j *Journal) stepOver(l *lane, s *segment, finished bool) bool {
 	if next == nil {
 		return false
 	}
-	l.at.Store(uint64(next.position(1)))
+	l.at.Store(uint64(next.position(next.first())))
 	j.unref(l, next)
 	return true
 }
@@ -77,45 +84,53 @@ func (j *Journal) stepOver(l *lane, s *segment, finished bool) bool {
 func (j *Journal) readLive(s *segment, slot uint64, limit int, dst []engine.Click, mem *arena) ([]engine.Click, uint64) {
 	end, _ := s.limit()
 	for limit > 0 && slot < end {
-		c, n, word := s.record(slot)
-		if n == 0 && word == 0 {
+		r, word, ok := s.record(slot)
+		if !ok && word == 0 {
 			break
 		}
-		if n == 0 {
+		if !ok {
 			// The memory was changed by somebody else. Look for the next record that holds; until there is one, stay, as
 			// what follows may not have been committed yet.
 			from := slot
-			for n == 0 && slot+1 < end {
+			for !ok && slot+1 < end {
 				slot++
-				c, n, _ = s.record(slot)
+				r, _, ok = s.record(slot)
 			}
-			if _, final := s.limit(); n == 0 && !final {
+			if _, final := s.limit(); !ok && !final {
 				return dst, from
 			}
 			j.damagedRecords.Add(1)
-			if n == 0 {
+			if !ok {
 				return dst, end
 			}
 		}
-		mem.own(&c)
+		slot += slotsOf(r.bytes)
+		if r.kind == kindVoid {
+			continue
+		}
+		c, known := mem.own(&r, s)
+		if !known {
+			j.lostUserAgents.Add(1)
+		}
 		dst = append(dst, c)
-		slot += n
 		limit--
 	}
 	return dst, slot
 }
 
-// record reads the record at slot of a live segment; n is 0 when there is none that holds. The caller holds a reference. The
+// record reads the record at slot of a live segment; false when there is none that holds. The caller holds a reference. The
 // strings are parts of the segment's memory.
-func (s *segment) record(slot uint64) (c engine.Click, n uint64, word uint64) {
-	off := int(slot) * slotSize
-	word = loadWord(s.mem, off)
-	if word == 0 {
-		return c, 0, 0
+func (s *segment) record(slot uint64) (r record, word uint64, ok bool) {
+	b := s.mem[slot*slotSize:]
+	if word = loadWord(b, 0); word == 0 {
+		return r, 0, false
 	}
-	c, slots, ok := parseRecord(s.mem[off:], word, s.seed, uint32(slot))
-	if !ok {
-		return c, 0, word
-	}
-	return c, uint64(slots), word
+	r, ok = parseRecord(b, word, s.seed, uint32(slot))
+	return r, word, ok
 }
+
+// from implements source.
+func (s *segment) from(slot uint32) []byte { return s.mem[int(slot)*slotSize:] }
+
+// checksumSeed implements source.
+func (s *segment) checksumSeed() uint32 { return s.seed }

@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"testing"
 
 	"github.com/carom-dev/carom/engine"
@@ -13,22 +14,34 @@ func FuzzRecord(f *testing.F) {
 	for n := range 5 {
 		c := testClick(n * 13)
 		b := newWords(recordSlotsMax * slotSize)
-		word := putRecord(b, &c, 77, 3)
+		word := putWhole(b, &c, 77, 3)
 		f.Add(b, word, uint32(77), uint32(3))
 		f.Add(b[:slotSize], word, uint32(77), uint32(3))
+	}
+	for k := kindRefers; k < kinds; k++ {
+		b := newWords(recordSlotsMax * slotSize)
+		word := putReferring(b, new(testClick(13)), k, 0x1234_0000_0003, 77, 3)
+		f.Add(b, word, uint32(77), uint32(3))
 	}
 	f.Add([]byte{}, uint64(0), uint32(0), uint32(0))
 	f.Fuzz(func(t *testing.T, b []byte, word uint64, seed, slot uint32) {
 		for _, w := range []uint64{word, uint64(slot + 1), fixedWord(b, seed, slot)} {
-			c, slots, ok := parseRecord(b, w, seed, slot)
+			r, ok := parseRecord(b, w, seed, slot)
 			if !ok {
 				continue
 			}
-			if slots < 1 || slots > recordSlotsMax {
+			if slots := slotsOf(r.bytes); slots < 1 || slots > recordSlotsMax {
 				t.Fatalf("record of %d slots", slots)
 			}
+			if r.kind == kindRefers && slotOf(r.referent) >= slot {
+				t.Fatalf("record refers to slot %d, itself is at %d", slotOf(r.referent), slot)
+			}
 			again := make([]byte, recordSlotsMax*slotSize)
-			if got := putRecord(again, &c, seed, slot); got != w && b[offLanguage+1] == 0 {
+			got := putWhole(again, &r.click, seed, slot)
+			if r.kind != kindWhole {
+				got = putReferring(again, &r.click, r.kind, r.referent, seed, slot)
+			}
+			if got != w {
 				t.Fatalf("commit word is %x, encoding again gives %x", w, got)
 			}
 		}
@@ -40,9 +53,8 @@ func fixedWord(b []byte, seed, slot uint32) uint64 {
 	if len(b) < slotSize {
 		return 0
 	}
-	ua, ref, lang, ok := recordStrings(b)
-	if end := recordHead + ua + ref + lang; ok && end <= len(b) {
-		return uint64(checksum(seed, slot, b[offTime:end]))<<32 | uint64(slot+1)
+	if o, ok := readOutline(b); ok && o.bytes <= len(b) {
+		return commitWord(seed, slot, b[offTime:o.bytes])
 	}
 	return 0
 }
@@ -74,7 +86,7 @@ func FuzzSegment(f *testing.F) {
 	for n := range uint32(records) {
 		slot := n + 1
 		b := whole[slot*slotSize:]
-		storeWord(b, 0, putRecord(b, new(smallClick(int(n))), seed, slot))
+		storeWord(b, 0, putWhole(b, new(smallClick(int(n))), seed, slot))
 	}
 	f.Add([]byte("rubbish"), uint16(slotSize+3), uint16(8192))
 	f.Add(make([]byte, 4096), uint16(200), uint16(8192))
@@ -88,12 +100,15 @@ func FuzzSegment(f *testing.F) {
 		if len(content) < slotSize {
 			return
 		}
-		a := &archive{disk: memoryDisk{content: content}, slots: uint32(len(content) / slotSize), seed: seed}
+		a := &archive{disk: memoryDisk{content: content}, slots: uint32(len(content) / slotSize), slotBytes: slotSize, seed: seed}
 		var mem arena
 		var skipped lost
 		var clicks []engine.Click
 		for slot := uint32(1); slot < a.slots; {
-			clicks, slot = a.read(slot, 7, clicks, &mem, &skipped)
+			var err error
+			if clicks, slot, err = a.read(slot, 7, clicks, &mem, &skipped); err != nil {
+				t.Fatal(err)
+			}
 		}
 		found := map[engine.LinkID]bool{}
 		var last engine.LinkID
@@ -119,13 +134,13 @@ func FuzzSegment(f *testing.F) {
 
 // FuzzHeader puts any bytes before the header's decoder.
 func FuzzHeader(f *testing.F) {
-	var b [slotSize]byte
+	var b [headerBytes]byte
 	h := header{lane: 3, seq: 9, prev: 8, nonce: 7, slots: 64}
 	h.put(b[:])
 	f.Add(b[:])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) >= slotSize {
+		if len(b) >= headerBytes {
 			b = append([]byte(nil), b...)
 			copy(b, headerMagic)
 			var sum [4]byte
@@ -138,6 +153,27 @@ func FuzzHeader(f *testing.F) {
 		}
 		if lane, seq, ok := parseSegmentName(segmentName(int(h.lane), h.seq)); !ok || lane != int(h.lane) || seq != h.seq {
 			t.Fatalf("name of lane %d, segment %d does not read back", h.lane, h.seq)
+		}
+	})
+}
+
+// FuzzEnds puts any bytes before the note's decoder.
+func FuzzEnds(f *testing.F) {
+	f.Add(appendEnds(nil, nil))
+	f.Add(appendEnds(nil, map[mark]uint32{{1, 2}: 3, {4, 5}: 6}))
+	f.Add([]byte(endsMagic))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		fixed := append([]byte(endsMagic), b...) // with a checksum that holds
+		fixed = binary.LittleEndian.AppendUint32(fixed, crcOf(fixed))
+		for _, b := range [][]byte{b, fixed} {
+			ends, ok := parseEnds(b)
+			if !ok {
+				continue
+			}
+			again, ok := parseEnds(appendEnds(nil, ends))
+			if !ok || !maps.Equal(again, ends) {
+				t.Fatalf("%v comes back as %v, %v", ends, again, ok)
+			}
 		}
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/carom-dev/carom/engine"
 )
 
 // found is a segment file with a header that holds.
@@ -40,20 +42,13 @@ func (j *Journal) recover() error {
 	if err != nil {
 		return err
 	}
+	if err := j.readEnds(); err != nil {
+		return err
+	}
 	if err := j.takeNode(names, segments); err != nil {
 		return err
 	}
-	if err := j.chain(segments); err != nil {
-		return err
-	}
-	for _, name := range names {
-		if strings.HasSuffix(name, segmentSuffix+freeSuffix) {
-			if err := j.adoptFree(filepath.Join(j.cfg.Dir, name)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return j.chain(segments)
 }
 
 // scan reads the headers, puts files aside whose header does not hold, and sorts out the rest.
@@ -74,10 +69,11 @@ func (j *Journal) scan(names []string) ([]found, error) {
 				return nil, err
 			}
 			segments = append(segments, s)
-		case strings.HasSuffix(name, newSuffix):
-			// A process died while it made this one: nothing was ever recorded in it.
+		case strings.HasSuffix(name, newSuffix), strings.HasSuffix(name, segmentSuffix+freeSuffix):
+			// A process died while it made this one, and nothing was ever recorded in it; or it was waiting for its next use.
+			// Using it now would save nothing over a new one, and a power loss may have left it a second name, with records.
 			if err := j.disk.remove(path); err != nil {
-				return nil, fmt.Errorf("remove unfinished segment: %w", err)
+				return nil, fmt.Errorf("remove unused segment: %w", err)
 			}
 		}
 	}
@@ -95,7 +91,7 @@ func (j *Journal) inspect(name string) (s found, err error) {
 	if err != nil {
 		return s, fmt.Errorf("size of segment: %w", err)
 	}
-	var b [slotSize]byte
+	var b [headerBytes]byte
 	n, err := f.ReadAt(b[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return s, fmt.Errorf("%w: %w", errHeader, err)
@@ -132,26 +128,6 @@ func (j *Journal) putAside(name string, reason error) error {
 	}
 	j.damagedSegments.Add(1)
 	j.log.Error("journal segment put aside", "path", to, "err", reason)
-	return nil
-}
-
-// adoptFree takes a free file that an earlier process left into the pool.
-func (j *Journal) adoptFree(path string) error {
-	f, err := j.disk.open(path, os.O_RDONLY)
-	if err != nil {
-		return fmt.Errorf("open free segment: %w", err)
-	}
-	size, err := f.Size()
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("size of free segment: %w", err)
-	}
-	if size == int64(j.cfg.SegmentBytes) && len(j.free) < j.cfg.Lanes && j.reserve(size) {
-		j.free = append(j.free, freeSegment{path: path})
-		return nil
-	}
-	if err := j.disk.remove(path); err != nil {
-		return fmt.Errorf("remove free segment: %w", err)
-	}
 	return nil
 }
 
@@ -240,6 +216,12 @@ func (j *Journal) chain(segments []found) error {
 		}
 		j.adopt(s)
 	}
+	for m, slot := range j.ends {
+		if m.lane < len(j.lanes) && m.seq > j.lanes[m.lane].lastSeq {
+			l := j.lanes[m.lane]
+			l.missing = max(l.missing, engine.MakePosition(m.seq, slot))
+		}
+	}
 	for _, l := range j.lanes {
 		l.current.Store(newSentinel(l.id, l.lastSeq))
 	}
@@ -250,20 +232,24 @@ func (j *Journal) chain(segments []found) error {
 func (j *Journal) adopt(f found) {
 	l := j.lanes[f.header.lane]
 	slots := f.header.slots
-	if have := f.size / slotSize; have < int64(slots) {
+	if have := f.size / int64(f.header.size); have < int64(slots) {
 		slots = uint32(have)
 		j.damagedSegments.Add(1)
-		j.log.Error("journal segment is shorter than it was", "path", f.name, "bytes", f.size, "want", int64(f.header.slots)*slotSize)
+		j.log.Error("journal segment is shorter than it was", "path", f.name, "bytes", f.size, "want", int64(f.header.slots)*int64(f.header.size))
 	}
 	s := &segment{
 		lane: l.id, seq: f.header.seq, prev: f.header.prev, slots: uint64(slots), seed: f.seed, size: f.size, created: f.header.created,
-		archive: &archive{disk: j.disk, path: filepath.Join(j.cfg.Dir, f.name), slots: slots, seed: f.seed},
+		archive: &archive{
+			disk: j.disk, path: filepath.Join(j.cfg.Dir, f.name), slots: slots, slotBytes: f.header.size, seed: f.seed,
+			known: j.ends[mark{l.id, f.header.seq}],
+		},
 	}
 	if n := len(l.segments); n > 0 && s.prev > l.segments[n-1].seq {
 		j.gaps.Add(1)
 		j.log.Error("journal segments are missing", "lane", l.id, "behind", l.segments[n-1].seq, "before", s.seq)
 	}
 	s.refs.Store(1)
+	s.left.Store(true)
 	l.segments = append(l.segments, s)
 	l.lastSeq = s.seq
 	l.recovered = s.position(s.slots)

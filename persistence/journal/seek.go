@@ -7,9 +7,9 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
-// settleTimeout is how long a segment that is in the way is waited for: far longer than an appender needs between its
-// reservation and its commit, unless the process is stopped.
 const (
+	// settleTimeout is how long a segment that is in the way is waited for: far longer than an appender needs between its
+	// reservation and its commit, unless the process is stopped.
 	settleTimeout  = time.Second
 	settleInterval = 100 * time.Microsecond
 )
@@ -33,12 +33,17 @@ func (j *Journal) Seek(lane int, pos engine.Position) error {
 		kick(j.syncKick)
 	}
 	if s := l.find(0); s != nil {
-		if pos != 0 && s.prev > pos.Segment() {
+		if s.prev > pos.Segment() {
 			j.gaps.Add(1)
 			j.log.Warn("journal segments are missing behind the checkpoint", "lane", lane, "checkpoint", uint64(pos), "oldest", s.seq)
 		}
 		j.unref(l, s)
 	}
+	if l.missing > pos {
+		j.gaps.Add(1)
+		j.log.Error("journal segments are missing at the lane's end", "lane", lane, "checkpoint", uint64(pos), "noted", uint64(l.missing))
+	}
+	l.missing = 0
 	for _, s := range l.all() {
 		if !s.live() {
 			s.archive.run = runNone // its reader jumps
@@ -52,6 +57,7 @@ func (j *Journal) Seek(lane int, pos engine.Position) error {
 
 // Release implements engine.ClickSource.
 func (j *Journal) Release(lane int, pos engine.Position) error {
+	failpoint("release")
 	l := j.lanes[lane]
 	l.reading.Lock()
 	defer l.reading.Unlock()
@@ -74,13 +80,17 @@ func (j *Journal) release(l *lane, pos engine.Position) {
 	}
 }
 
-// lift makes sure that what is appended from now on gets positions above pos, and reports whether there are records that
-// end before it.
+// lift makes sure that what is appended from now on gets positions above pos, and reports whether there are records before it that
+// the store can't have: of this process, although it has not been told of a checkpoint yet.
 func (j *Journal) lift(l *lane, pos engine.Position) bool {
 	l.grow.Lock()
 	defer l.grow.Unlock()
 	behind := l.behind()
-	if pos <= behind {
+	// A segment of this process with the checkpoint's number, or a smaller one: the one that it speaks of was an earlier process's,
+	// and is gone.
+	again := !l.sought && l.overtaken(pos)
+	l.sought = true
+	if pos <= behind && !again {
 		return false
 	}
 	l.lastSeq = max(l.lastSeq, pos.Segment())
@@ -102,17 +112,26 @@ func (j *Journal) carry(l *lane, pos engine.Position) {
 	for _, s := range l.all() {
 		if s.live() && s.seq <= pos.Segment() {
 			j.awaitSettled(s)
-			slot := uint64(1)
+			slot := s.first()
 			if s.seq == l.floor.Segment() {
 				slot = max(slot, uint64(l.floor.Slot()))
 			}
-			for end, _ := s.limit(); slot < end && s.seq >= l.floor.Segment(); {
-				c, n, _ := s.record(slot)
-				if n == 0 {
+			// What lies behind pos stays where it is, and is read there: a power loss may undo the end of this segment.
+			for end, _ := s.limit(); slot < end && s.position(slot) < pos && s.seq >= l.floor.Segment(); {
+				r, _, ok := s.record(slot)
+				if !ok {
 					break
 				}
-				slot += n
-				if _, _, err := j.record(l, &c); err != nil { // not Append: nobody may sync any more when Close waits for this
+				slot += slotsOf(r.bytes)
+				if r.kind == kindVoid {
+					continue
+				}
+				if r.kind == kindRefers {
+					if r.click.UserAgent, r.click.Language, ok = referred(s, r.referent); !ok {
+						j.lostUserAgents.Add(1)
+					}
+				}
+				if _, _, err := j.record(l, &r.click); err != nil { // not Append: nobody may sync any more when Close waits for this
 					j.log.Warn("journal record could not be carried behind the checkpoint", "lane", l.id, "err", err)
 				}
 			}

@@ -24,6 +24,7 @@ type segment struct {
 	created time.Time
 	mem     []byte // a live segment's slots
 	memory  memory
+	repeats repeats  // a live segment's
 	archive *archive // a recovered segment's reader; owned by the lane's reader
 
 	_    [64]byte // the appenders' counter shares no line with what they only read
@@ -34,6 +35,7 @@ type segment struct {
 
 	refs   atomic.Int32 // the lane's list is one, each Read, sync and count under way another
 	fresh  atomic.Bool  // its name and header are not yet durable
+	left   atomic.Bool  // by an earlier process, which may have died before it synced it
 	failed atomic.Bool  // a sync failed: what reached the disk is not known, and a second sync would claim that all did
 	synced atomic.Uint64
 
@@ -46,6 +48,14 @@ type segment struct {
 
 // newSentinel makes the segment that is full from the beginning and stands for the last recovered one.
 func newSentinel(lane int, seq uint64) *segment { return &segment{lane: lane, seq: seq} }
+
+// first is the slot of the first record, behind the header.
+func (s *segment) first() uint64 {
+	if !s.live() {
+		return uint64(s.archive.start())
+	}
+	return firstSlot
+}
 
 // live reports that the segment takes or took this process's records.
 func (s *segment) live() bool { return s.archive == nil }
@@ -92,12 +102,14 @@ func (s *segment) settleLocked() bool {
 		if uint32(word) != uint32(s.settled)+1 {
 			break // not committed; or damaged in memory, and then the mapping is kept for good
 		}
-		ua, ref, lang, ok := recordStrings(s.mem[off:])
+		o, ok := readOutline(s.mem[off:])
 		if !ok {
 			break
 		}
-		s.settled += slotsOf(ua + ref + lang)
-		s.records++
+		s.settled += slotsOf(o.bytes)
+		if o.kind != kindVoid {
+			s.records++
+		}
 	}
 	return final && s.settled >= limit
 }

@@ -21,12 +21,14 @@ type Stats struct {
 	Segments        int
 	BytesUsed       int64 // segment files, those that wait for their next use included
 	BytesMax        int64
-	Appended        uint64 // records
-	Dropped         uint64 // clicks that were not recorded
-	Holes           uint64 // rows of slots that a process reserved and died before it committed them; those clicks were never acknowledged
-	DamagedRecords  uint64 // rows of slots that held records once
-	DamagedSegments uint64 // put aside, or cut short
-	Gaps            uint64 // places where segments are missing
+	Appended        uint64            // records
+	Dropped         uint64            // clicks that were not recorded
+	Drops           map[string]uint64 // the same by reason: full, disk, error, closed
+	Holes           uint64            // rows of slots that a process reserved and died before it committed them; those clicks were never acknowledged
+	DamagedRecords  uint64            // rows of slots that held records once
+	DamagedSegments uint64            // put aside, or cut short
+	LostUserAgents  uint64            // clicks that were read without, as the record they refer to does not hold
+	Gaps            uint64            // places where segments are missing
 	Unread          []uint64
 	OldestUnread    time.Time     // of the oldest record that was not read; of a recovered segment, when that was made; zero: none
 	SyncLag         time.Duration // since the last sync, when there are records it did not cover
@@ -38,8 +40,12 @@ func (j *Journal) Stats() Stats {
 	s := Stats{
 		BytesUsed: j.bytes.Load(), BytesMax: j.cfg.BytesMax,
 		Holes: j.holes.Load(), DamagedRecords: j.damagedRecords.Load(), DamagedSegments: j.damagedSegments.Load(),
-		Gaps: j.gaps.Load(), SyncErrors: j.syncErrors.Load(),
-		Unread: make([]uint64, len(j.lanes)),
+		LostUserAgents: j.lostUserAgents.Load(),
+		Gaps:           j.gaps.Load(), SyncErrors: j.syncErrors.Load(),
+		Unread: make([]uint64, len(j.lanes)), Drops: map[string]uint64{},
+	}
+	for r := range dropReasons {
+		s.Drops[r.String()] = j.drops[r].Load()
 	}
 	dirty := false
 	for i, l := range j.lanes {
@@ -52,6 +58,9 @@ func (j *Journal) Stats() Stats {
 			dirty = dirty || seg.dirty()
 			unread, oldest := seg.unread(pos)
 			s.Unread[i] += unread
+			if oldest.IsZero() {
+				oldest = j.cfg.Now() // it is being written at this moment
+			}
 			if unread > 0 && (s.OldestUnread.IsZero() || oldest.Before(s.OldestUnread)) {
 				s.OldestUnread = oldest
 			}
@@ -64,10 +73,10 @@ func (j *Journal) Stats() Stats {
 	return s
 }
 
-// unread is how many slots lie behind pos, and when the first of them was recorded. In a recovered segment the slots that were
-// never used count too: only reading tells.
+// unread is how many slots lie behind pos, and when the first of them was recorded; zero when its appender is still writing it.
+// In a recovered segment the slots that were never used count too: only reading tells.
 func (s *segment) unread(pos engine.Position) (slots uint64, oldest time.Time) {
-	from := uint64(1)
+	from := s.first()
 	if s.seq < pos.Segment() {
 		return 0, oldest
 	}
@@ -81,13 +90,27 @@ func (s *segment) unread(pos engine.Position) (slots uint64, oldest time.Time) {
 	if s.live() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if from < s.settled && !s.gone {
-			if c, n, _ := s.record(from); n > 0 {
-				return to - from, c.Time()
+		if !s.gone {
+			r, word, ok := s.record(from)
+			if ok {
+				return to - from, r.click.Time()
+			}
+			if word == 0 {
+				return to - from, time.Time{}
 			}
 		}
 	}
 	return to - from, s.created
+}
+
+// Blocked says why clicks are not recorded at present, in one lane at least; nil when all are.
+func (j *Journal) Blocked() error {
+	for _, l := range j.lanes {
+		if b := l.blocked.Load(); b != nil {
+			return b.cause
+		}
+	}
+	return nil
 }
 
 // Health says how the journal does. It never fails while the journal is open: redirects go on without it.
@@ -98,11 +121,8 @@ func (j *Journal) Health(context.Context) engine.Health {
 	var reasons []string
 	warn := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
 	s := j.Stats()
-	for _, l := range j.lanes {
-		if b := l.blocked.Load(); b != nil {
-			warn("clicks are not recorded: %v", b.cause)
-			break
-		}
+	if err := j.Blocked(); err != nil {
+		warn("clicks are not recorded: %v", err)
 	}
 	if at := j.lastDrop.Load(); at != 0 && j.cfg.Now().Sub(time.Unix(0, at)) < healthDropMemory {
 		warn("%d clicks were not recorded, the last at %s", s.Dropped, time.Unix(0, at).UTC().Format(time.RFC3339))
@@ -115,8 +135,8 @@ func (j *Journal) Health(context.Context) engine.Health {
 	} else if s.SyncLag > healthSyncLagBeats*j.cfg.Sync.interval() {
 		warn("last sync was %s ago", s.SyncLag.Round(time.Second))
 	}
-	if s.DamagedSegments > 0 || s.DamagedRecords > 0 || s.Gaps > 0 {
-		warn("damage was found: %d segments, %d records, %d gaps", s.DamagedSegments, s.DamagedRecords, s.Gaps)
+	if s.DamagedSegments > 0 || s.DamagedRecords > 0 || s.LostUserAgents > 0 || s.Gaps > 0 {
+		warn("damage was found: %d segments, %d records, %d user agents, %d gaps", s.DamagedSegments, s.DamagedRecords, s.LostUserAgents, s.Gaps)
 	}
 	if len(reasons) > 0 {
 		return engine.Health{Status: engine.HealthWarn, Reason: strings.Join(reasons, "; ")}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -49,10 +50,12 @@ func (j *Journal) syncLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-j.syncKick:
+			j.syncAll()
 		case <-tick.C:
 			j.disposeZombies()
+			j.syncAll()
+			j.noteEnds()
 		}
-		j.syncAll()
 	}
 }
 
@@ -65,6 +68,11 @@ func (j *Journal) syncAll() {
 	var errs []error
 	for _, l := range j.lanes {
 		for _, s := range l.all() {
+			if j.cfg.Sync != SyncOff && s.left.Load() {
+				if err := j.syncLeft(s); err != nil {
+					errs = append(errs, err)
+				}
+			}
 			if j.cfg.Sync == SyncOff || !s.dirty() {
 				s.settle()
 				j.unref(l, s)
@@ -93,6 +101,22 @@ func (j *Journal) syncAll() {
 		j.syncErr.Store(nil)
 	}
 	close(r.done)
+}
+
+// syncLeft makes a recovered segment durable, once: the process that died may have done so, or not.
+func (j *Journal) syncLeft(s *segment) error {
+	s.left.Store(false)
+	f, err := j.disk.open(s.archive.path, os.O_RDWR)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err == nil {
+		err = j.disk.syncDir(j.cfg.Dir)
+	}
+	if err != nil {
+		j.noteSync(s, err)
+	}
+	return err
 }
 
 // noteSync takes a segment out of use whose sync failed: after that the system may have thrown the written pages away, and the

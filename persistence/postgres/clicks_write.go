@@ -56,7 +56,8 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 		return s.wrap("store clicks", fmt.Errorf("connect: %w", err))
 	}
 	defer conn.Release()
-	if err := s.writeBatch(ctx, conn, b, clicks); err != nil {
+	deltas, err := s.writeBatch(ctx, conn, b, clicks)
+	if err != nil {
 		// A fresh connection for the next batch, whatever it was: this one may have an answer under way that nobody waits for.
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
@@ -69,11 +70,28 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 		}
 		return s.wrap("store clicks", err)
 	}
+	if deltas != nil {
+		s.foldAfter(ctx, conn, s.backlog.add(deltas))
+	}
 	return nil
 }
 
-func (s *Store) writeBatch(ctx context.Context, conn *pgxpool.Conn, b *engine.ClickBatch, clicks []engine.Click) error {
+// foldAfter folds buckets behind a batch that is stored. What fails is logged and waits for the next fold: the batch is not touched by it.
+func (s *Store) foldAfter(ctx context.Context, conn *pgxpool.Conn, buckets []int) {
+	ctx, cancel := context.WithTimeout(ctx, foldTimeout)
+	defer cancel()
+	for _, bucket := range buckets {
+		if err := s.fold(ctx, conn.Conn(), bucket); err != nil {
+			s.log.Warn("rollups were not folded; they wait as deltas", "bucket", bucket, "err", err)
+			return
+		}
+	}
+}
+
+// writeBatch returns the rollups that were written as deltas; nil when none were.
+func (s *Store) writeBatch(ctx context.Context, conn *pgxpool.Conn, b *engine.ClickBatch, clicks []engine.Click) (*deltaRows, error) {
 	var moved, last int64
+	var deltas *deltaRows
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN")
 	if s.local != "" {
@@ -82,36 +100,43 @@ func (s *Store) writeBatch(ctx context.Context, conn *pgxpool.Conn, b *engine.Cl
 	queueMoves(batch, b, &moved)
 	if len(clicks) > 0 {
 		hours, rollups := hoursOf(engine.Aggregate(clicks))
-		queueHours(batch, hours)
-		queueRollups(batch, rollups)
+		if len(hours)+len(rollups) >= s.deltasFrom {
+			deltas = packDeltas(hours, rollups)
+			batch.Queue("INSERT INTO rollup_deltas (bucket, payload) SELECT * FROM unnest($1::integer[], $2::bytea[])", deltas.buckets, deltas.payloads)
+		} else {
+			queueHours(batch, hours)
+			queueRollups(batch, rollups)
+		}
+		queueTotals(batch, hours)
 		queueUsed(batch, b.Node, engine.UsedVisits(clicks))
 		batch.Queue("UPDATE counters SET value = value + $1 WHERE name = 'clicks' RETURNING value", int64(len(clicks))).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&last) })
 	}
-	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("move checkpoints and count: %w", err)
+	answers := conn.SendBatch(ctx, batch)
+	rows := encodeClicks(clicks) // while the server is at it
+	if err := answers.Close(); err != nil {
+		return nil, fmt.Errorf("move checkpoints and count: %w", err)
 	}
 	if moved != int64(len(b.Moves)) {
-		return fmt.Errorf("store clicks of node %s: %d of %d lanes stand where the batch begins: %w", b.Node, moved, len(b.Moves), engine.ErrFenced)
+		return nil, fmt.Errorf("store clicks of node %s: %d of %d lanes stand where the batch begins: %w", b.Node, moved, len(b.Moves), engine.ErrFenced)
 	}
 	if len(clicks) > 0 {
-		rows := appendClicks(make([]byte, 0, len(clicks)*copyRowGuess), clicks, last-int64(len(clicks))+1)
-		tag, err := conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rows), copyClicks)
+		tag, err := conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rows.numbered(last-int64(len(clicks))+1)), copyClicks)
 		if err != nil {
-			return fmt.Errorf("copy: %w", err)
+			return nil, fmt.Errorf("copy: %w", err)
 		}
 		if tag.RowsAffected() != int64(len(clicks)) {
-			return fmt.Errorf("copy: %d of %d clicks were taken", tag.RowsAffected(), len(clicks))
+			return nil, fmt.Errorf("copy: %d of %d clicks were taken", tag.RowsAffected(), len(clicks))
 		}
 	}
 	tag, err := conn.Exec(ctx, "COMMIT")
 	if err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return nil, fmt.Errorf("commit: %w", err)
 	}
 	if tag.String() != "COMMIT" {
-		return fmt.Errorf("commit: %w", pgx.ErrTxCommitRollback)
+		return nil, fmt.Errorf("commit: %w", pgx.ErrTxCommitRollback)
 	}
-	return nil
+	return deltas, nil
 }
 
 // queueMoves moves all lanes in one statement and counts those that stood where they should. A lane that was never moved has no
@@ -158,24 +183,29 @@ func hoursOf(all []engine.Rollup) (hours []hourly, rollups []engine.Rollup) {
 	return hours, rollups
 }
 
-// queueHours adds to the hours and to the links' totals, which are their sums. All rows are in the order of their keys, which
-// Aggregate gave them.
+// queueHours adds to the hours, in the order of their keys, which Aggregate gave them.
 func queueHours(batch *pgx.Batch, hours []hourly) {
 	n := len(hours)
 	links, clicks, visits, starts := make([]int64, n), make([]int64, n), make([]int64, n), make([]time.Time, n)
-	var allLinks, allClicks, allVisits []int64
 	for i, h := range hours {
 		links[i], starts[i], clicks[i], visits[i] = h.link, time.Unix(h.hour, 0), h.clicks, h.visits
-		if k := len(allLinks); k == 0 || allLinks[k-1] != h.link {
-			allLinks, allClicks, allVisits = append(allLinks, h.link), append(allClicks, 0), append(allVisits, 0)
-		}
-		allClicks[len(allClicks)-1] += h.clicks
-		allVisits[len(allVisits)-1] += h.visits
 	}
 	batch.Queue(`INSERT INTO click_hours AS h (link_id, hour, clicks, visits) SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::bigint[])
 		ON CONFLICT (link_id, hour) DO UPDATE SET clicks = h.clicks + excluded.clicks, visits = h.visits + excluded.visits`, links, starts, clicks, visits)
+}
+
+// queueTotals adds the hours to the links' totals, which are their sums, in the order of the links.
+func queueTotals(batch *pgx.Batch, hours []hourly) {
+	var links, clicks, visits []int64
+	for _, h := range hours {
+		if k := len(links); k == 0 || links[k-1] != h.link {
+			links, clicks, visits = append(links, h.link), append(clicks, 0), append(visits, 0)
+		}
+		clicks[len(clicks)-1] += h.clicks
+		visits[len(visits)-1] += h.visits
+	}
 	batch.Queue(`INSERT INTO link_totals AS t (link_id, clicks, visits) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
-		ON CONFLICT (link_id) DO UPDATE SET clicks = t.clicks + excluded.clicks, visits = t.visits + excluded.visits`, allLinks, allClicks, allVisits)
+		ON CONFLICT (link_id) DO UPDATE SET clicks = t.clicks + excluded.clicks, visits = t.visits + excluded.visits`, links, clicks, visits)
 }
 
 // queueRollups adds to the rollups by a value, in the order of their keys.

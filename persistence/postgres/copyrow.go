@@ -1,12 +1,14 @@
 package postgres
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
 
 	"github.com/carom-dev/carom/engine"
 )
 
-// copyClicks is the statement that appendClicks writes for. pgx sends it as a plain query message, as COPY has no other; it
+// copyClicks is the statement that encodeClicks writes for. pgx sends it as a plain query message, as COPY has no other; it
 // has no parameters.
 const copyClicks = "COPY clicks (id, link_id, at, visitor, status, flags, address, user_agent, referrer, language) FROM STDIN BINARY"
 
@@ -17,15 +19,28 @@ const (
 	epochMicros = 946_684_800_000_000
 )
 
-// appendClicks encodes clicks as COPY's binary format, with ids from first. Written by hand: it takes a quarter of the CPU that
-// pgx's CopyFrom takes, which goes through reflection for each value.
-func appendClicks(dst []byte, clicks []engine.Click, first int64) []byte {
-	dst = append(dst, "PGCOPY\n\xff\r\n\x00"...)
+// copyRows are clicks in COPY's binary format, whose ids are not known yet.
+type copyRows struct {
+	data []byte
+	ids  []int // where the id of each click is, in the order of the clicks
+}
+
+// encodeClicks encodes clicks in the order of their links, so that the index by link is filled leaf by leaf. Written by hand: it takes a
+// quarter of the CPU that pgx's CopyFrom takes, which goes through reflection for each value.
+func encodeClicks(clicks []engine.Click) *copyRows {
+	r := &copyRows{data: make([]byte, 0, 64+len(clicks)*copyRowGuess), ids: make([]int, len(clicks))}
+	order := make([]int32, len(clicks))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int { return cmp.Or(cmp.Compare(clicks[a].Link, clicks[b].Link), cmp.Compare(a, b)) })
+	dst := append(r.data, "PGCOPY\n\xff\r\n\x00"...)
 	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0) // flags, length of the header's extension
-	for i := range clicks {
+	for _, i := range order {
 		c := &clicks[i]
 		dst = binary.BigEndian.AppendUint16(dst, copyColumns)
-		dst = appendInt64(dst, first+int64(i))
+		dst = appendInt64(dst, 0)
+		r.ids[i] = len(dst) - 8
 		dst = appendInt64(dst, int64(c.Link))
 		dst = appendInt64(dst, c.At-epochMicros)
 		dst = appendInt64(dst, int64(c.Visitor))
@@ -36,7 +51,16 @@ func appendClicks(dst []byte, clicks []engine.Click, first int64) []byte {
 		dst = appendText(dst, c.Referrer)
 		dst = appendText(dst, c.Language)
 	}
-	return append(dst, 0xff, 0xff) // -1 columns: the end
+	r.data = append(dst, 0xff, 0xff) // -1 columns: the end
+	return r
+}
+
+// numbered gives the clicks ids from first, in their own order, and returns the encoding.
+func (r *copyRows) numbered(first int64) []byte {
+	for i, at := range r.ids {
+		binary.BigEndian.PutUint64(r.data[at:], uint64(first+int64(i)))
+	}
+	return r.data
 }
 
 func appendInt64(dst []byte, v int64) []byte {

@@ -1,9 +1,47 @@
 package postgres
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strings"
 
-// AppendClicks lets benchmarks encode the same rows for a COPY of their own.
-var AppendClicks = appendClicks
+	"github.com/carom-dev/carom/engine"
+)
+
+// EncodeClicks lets benchmarks encode the same rows for a COPY of their own.
+func EncodeClicks(clicks []engine.Click, first int64) []byte {
+	return encodeClicks(clicks).numbered(first)
+}
 
 // CopyInto is the store's COPY into another table.
 func CopyInto(table string) string { return strings.Replace(copyClicks, "clicks", table, 1) }
+
+// FoldEarly has even small batches written as deltas, and folded when a few wait.
+func (s *Store) FoldEarly() { s.deltasFrom, s.backlog.enough = 1, 3 }
+
+// FoldLate leaves all deltas where they are.
+func (s *Store) FoldLate() { s.backlog.enough = 1 << 40 }
+
+// PackDeltas packs rollups as rows of deltas.
+func PackDeltas(rollups []engine.Rollup) [][]byte { return packDeltas(hoursOf(rollups)).payloads }
+
+// UnpackDeltas reads them back, in the order of their keys.
+func UnpackDeltas(rows [][]byte) ([]engine.Rollup, error) {
+	sums := newDeltaSums(0)
+	for _, row := range rows {
+		if err := sums.add(row); err != nil {
+			return nil, err
+		}
+	}
+	hours, all := sums.sorted()
+	for _, h := range hours {
+		all = append(all, engine.Rollup{Link: engine.LinkID(h.link), Hour: h.hour, Dimension: engine.DimensionClicks, Clicks: h.clicks})
+		if h.visits != 0 {
+			all = append(all, engine.Rollup{Link: engine.LinkID(h.link), Hour: h.hour, Dimension: engine.DimensionVisits, Clicks: h.visits})
+		}
+	}
+	slices.SortFunc(all, func(a, b engine.Rollup) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Hour, b.Hour), cmp.Compare(a.Dimension, b.Dimension), cmp.Compare(a.Value, b.Value))
+	})
+	return all, nil
+}

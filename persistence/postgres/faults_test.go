@@ -106,8 +106,23 @@ func wantStoredOnce(t *testing.T, url string, n int) {
 
 func TestConnectionsKilledAtRandomStoreClicksOnce(t *testing.T) {
 	t.Parallel()
-	url := database(t)
-	d := &drainer{store: open(t, postgres.Config{URL: url}), node: node}
+	for name, early := range map[string]bool{"rollups in the batch": false, "rollups folded later": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := database(t)
+			s := open(t, postgres.Config{URL: url})
+			if early {
+				s.FoldEarly()
+			}
+			killAtRandom(t, s, url)
+		})
+	}
+}
+
+// killAtRandom kills the server's sessions while a store writes; url leads to the server itself.
+func killAtRandom(t *testing.T, s *postgres.Store, url string) {
+	t.Helper()
+	d := &drainer{store: s, node: node}
 	killer := connect(t, services.Database(t, "", nil)) // another database, so that it does not kill itself
 	target, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -144,6 +159,9 @@ func TestConnectionsKilledAtRandomStoreClicksOnce(t *testing.T) {
 		t.Error("no batch failed, so nothing was proved")
 	}
 	t.Logf("%d kills, %d batches failed, %d clicks stored", kills, d.errors, d.stored)
+	if err := s.MaintainPartitions(t.Context(), time.Now()); err != nil { // folds what waits
+		t.Fatal(err)
+	}
 	wantStoredOnce(t, url, d.stored)
 }
 

@@ -104,15 +104,14 @@ func (p *importPlan) start(ctx context.Context, tx pgx.Tx, links []engine.Link) 
 			others = append(others, l.Key())
 		}
 	}
-	domains, codes := byDomain(others)
-	for _, d := range domains {
+	for _, ask := range byDomain(others) {
 		err := scan(ctx, tx, func(rows pgx.Rows) error {
 			l, err := scanLink(rows)
 			if k := p.current[l.Key()]; err == nil && k != nil {
 				k.link = l
 			}
 			return err
-		}, selectByCodes+" ORDER BY l.code FOR UPDATE OF l", int64(d), codes[d])
+		}, selectByCodes+" ORDER BY l.code FOR UPDATE OF l", ask.domain, ask.codes)
 		if err != nil {
 			return fmt.Errorf("look codes up: %w", err)
 		}

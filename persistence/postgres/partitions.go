@@ -26,7 +26,7 @@ const (
 const day = 24 * time.Hour
 
 // MaintainPartitions makes the partitions of yesterday to three days ahead, drops those that are wholly older than the retention,
-// and forgets expired idempotency keys. To be called every hour or so; instances may do so at the same time. Clicks
+// forgets expired idempotency keys and leases, and folds the rollups that wait. To be called every hour or so; instances may do so at the same time. Clicks
 // of a day without a partition wait in the default one and are moved when their partition is made.
 func (s *Store) MaintainPartitions(ctx context.Context, now time.Time) error {
 	today := now.UTC().Truncate(day)
@@ -58,7 +58,7 @@ func (s *Store) MaintainPartitions(ctx context.Context, now time.Time) error {
 		_, err := tx.Exec(ctx, "DELETE FROM idempotency WHERE created_at <= $1", now.Add(-engine.IdempotencyTTL))
 		return err
 	}))
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.expireLeases(ctx), s.foldAll(ctx))...)
 }
 
 // partitions reads which days have one.

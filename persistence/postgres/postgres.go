@@ -97,7 +97,11 @@ type Store struct {
 	log     *slog.Logger
 	pool    *pgxpool.Pool // reads and edits
 	writers *pgxpool.Pool // batches of clicks and their checkpoints
-	local   string        // what a transaction of a shared session sets for itself; "" when the session has it set
+	backlog backlog       // of rollups that are deltas
+	doubted sync.Map      // engine.LinkID: links of which a sealed day was found older than its hours
+	// deltasFrom is how many rollups make a batch large; written once.
+	deltasFrom int
+	local      string // what a transaction of a shared session sets for itself; "" when the session has it set
 
 	closing   context.Context // done from the start of Close on
 	cancel    context.CancelFunc
@@ -126,7 +130,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger}
+	s := &Store{cfg: cfg, log: cfg.Logger, deltasFrom: deltasFrom, backlog: backlog{enough: foldEntries}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -154,6 +158,14 @@ func (s *Store) Prepare(ctx context.Context) error {
 		return err
 	}
 	return s.MaintainPartitions(ctx, s.cfg.Now())
+}
+
+// Answers reports whether the database can be talked to, prepared or not.
+func (s *Store) Answers(ctx context.Context) error {
+	return s.read(ctx, "ask", func(ctx context.Context, conn *pgx.Conn) error {
+		var one int
+		return conn.QueryRow(ctx, "SELECT 1").Scan(&one)
+	})
 }
 
 // Ping asks the database for an answer, and that the schema is there.

@@ -47,12 +47,6 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) engine.Store { return open(t, postgres.Config{URL: database(t)}) })
 }
 
-// Behind PgBouncer's transaction mode nothing may depend on the session. The other mode for it, cache_describe, is among the instances of the order tests.
-func TestStoreInExecMode(t *testing.T) {
-	t.Parallel()
-	storetest.Run(t, func(t *testing.T) engine.Store { return open(t, postgres.Config{URL: database(t), ExecMode: "exec"}) })
-}
-
 func BenchmarkStore(b *testing.B) {
 	storetest.Bench(b, func(b *testing.B) engine.Store { return open(b, postgres.Config{URL: database(b)}) })
 }

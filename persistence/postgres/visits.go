@@ -42,7 +42,8 @@ func moveLease(ctx context.Context, tx pgx.Tx, node engine.NodeID, link engine.L
 	batch := &pgx.Batch{}
 	batch.Queue("UPDATE links SET visits_leased = visits_leased + $2 WHERE id = $1", int64(link), n)
 	batch.Queue(`INSERT INTO visit_leases AS l (node, link_id, outstanding) VALUES ($1, $2, $3)
-		ON CONFLICT (node, link_id) DO UPDATE SET outstanding = l.outstanding + excluded.outstanding`, string(node), int64(link), n)
+		ON CONFLICT (node, link_id) DO UPDATE SET outstanding = l.outstanding + excluded.outstanding,
+			renewed_at = CASE WHEN excluded.outstanding > 0 THEN now() ELSE l.renewed_at END`, string(node), int64(link), n)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("move the lease: %w", err)
 	}
@@ -91,6 +92,44 @@ func (s *Store) ReclaimVisits(ctx context.Context, node engine.NodeID) error {
 			if _, err := tx.Exec(ctx, text, string(node)); err != nil {
 				return err
 			}
+		}
+		return nil
+	})
+}
+
+// leaseExpiry is how long after its latest grant a lease is given back to the budget, whoever has it. A node that lives has given back
+// what it did not use by then: it does after minutes. One that comes back later than this, with visits in its journal that it could not store before,
+// exceeds the budget by those.
+const leaseExpiry = 24 * time.Hour
+
+// expireLeases gives back what nodes hold that have not been heard of for leaseExpiry, by the clock of the database.
+func (s *Store) expireLeases(ctx context.Context) error {
+	return s.maintain(ctx, "expire leases", func(ctx context.Context, tx pgx.Tx) error {
+		var links []int64 // links are locked before leases, as everywhere
+		err := scan(ctx, tx, func(rows pgx.Rows) error {
+			var link int64
+			err := rows.Scan(&link)
+			links = append(links, link)
+			return err
+		}, "SELECT id FROM links WHERE id IN (SELECT link_id FROM visit_leases WHERE renewed_at < now() - $1::interval) ORDER BY id FOR UPDATE", leaseExpiry)
+		if err != nil {
+			return fmt.Errorf("lock the links of old leases: %w", err)
+		}
+		if len(links) == 0 {
+			return nil
+		}
+		var visits int64
+		err = tx.QueryRow(ctx, `WITH gone AS (
+				DELETE FROM visit_leases WHERE link_id = ANY($1::bigint[]) AND renewed_at < now() - $2::interval RETURNING link_id, outstanding
+			), sums AS (SELECT link_id, sum(outstanding)::bigint AS n FROM gone GROUP BY link_id), given AS (
+				UPDATE links l SET visits_leased = l.visits_leased - s.n FROM sums s WHERE s.link_id = l.id
+			)
+			SELECT coalesce(sum(n), 0)::bigint FROM sums`, links, leaseExpiry).Scan(&visits)
+		if err != nil {
+			return fmt.Errorf("give old leases back: %w", err)
+		}
+		if visits != 0 {
+			s.log.Warn("visits of nodes that did not come back were given back to their links", "visits", visits, "links", len(links))
 		}
 		return nil
 	})

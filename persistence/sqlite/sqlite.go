@@ -52,6 +52,8 @@ type Store struct {
 	reader *sql.DB // query_only
 	hot    statements
 
+	doubted sync.Map // engine.LinkID: links of which a sealed day was found older than its hours
+
 	closing context.Context // done from the start of Close on
 	cancel  context.CancelFunc
 	mu      sync.RWMutex // guards closed against calls that begin

@@ -13,8 +13,8 @@ func statsRules() []rule {
 	point := func(hour int, clicks int64) engine.StatsPoint {
 		return engine.StatsPoint{Start: hours(hour), Clicks: clicks}
 	}
-	// fill stores clicks in hours 0, 1, 23, 24 and 50, in two batches, some of which are no visits.
-	fill := func(t *testing.T, s engine.Store) engine.LinkID {
+	// fill stores clicks in hours 0, 1, 23, 24 and 50, in two batches, some of which are no visits. between is done between the batches.
+	fill := func(t *testing.T, s engine.Store, between func(*testing.T, engine.Store)) engine.LinkID {
 		t.Helper()
 		l, other := create(t, s, link("counted")), create(t, s, link("other"))
 		at := func(seconds int, referrer string, flags engine.ClickFlags) engine.Click {
@@ -24,9 +24,15 @@ func statsRules() []rule {
 		}
 		writeClicks(t, s, nodeA, at(0, "https://B.example/1", 0), at(3599, "https://b.example/2", engine.ClickHead), at(3600, "", 0),
 			at(23*3600, "https://a.example/", engine.ClickPrefetch), click(other.ID, 0))
+		between(t, s)
 		writeClicks(t, s, nodeB, at(1, "https://b.example/", engine.ClickBudgeted), at(24*3600, "https://a.example/", 0), at(50*3600+1, "", 0),
 			at(50*3600, "https://c.example/", engine.ClickHead|engine.ClickPrefetch))
 		return l.ID
+	}
+	nothing := func(*testing.T, engine.Store) {}
+	seal := func(t *testing.T, s engine.Store) {
+		t.Helper()
+		must(t, s.SealDays(t.Context(), hours(48), 1)) // hour 50 stays outside
 	}
 	all := engine.Stats{
 		Clicks: 8, Visits: 5, Series: []engine.StatsPoint{point(0, 3), point(1, 1), point(23, 1), point(24, 1), point(50, 2)},
@@ -47,7 +53,7 @@ func statsRules() []rule {
 	}
 	rules := []rule{
 		{"a link's own count is that of its clicks", func(t *testing.T, s engine.Store) {
-			l, err := s.Link(t.Context(), fill(t, s))
+			l, err := s.Link(t.Context(), fill(t, s, nothing))
 			must(t, err)
 			if l.Clicks != 8 {
 				t.Errorf("Link: clicks = %d, want 8", l.Clicks)
@@ -75,17 +81,33 @@ func statsRules() []rule {
 		"a range that includes its start, not its end": {engine.StatsQuery{From: hours(1), To: hours(50), Referrers: 10}, middle},
 		"a range without end, by day":                  {engine.StatsQuery{From: hours(25), Daily: true, Referrers: 10}, late},
 	} {
-		rules = append(rules, rule{name, func(t *testing.T, s engine.Store) {
-			c.q.Link = fill(t, s)
-			got, err := s.Stats(t.Context(), c.q)
-			must(t, err)
-			if len(got.Referrers) == 0 {
-				got.Referrers = nil
-			}
-			if !reflect.DeepEqual(got, c.want) {
-				t.Errorf("Stats\n got %+v\nwant %+v", got, c.want)
-			}
-		}})
+		for state, do := range map[string][2]func(*testing.T, engine.Store){
+			"":                              {nothing, nothing},
+			", when its days are sealed":    {nothing, seal},
+			", when clicks come afterwards": {seal, nothing},
+			", when they are sealed again":  {seal, seal},
+		} {
+			rules = append(rules, rule{name + state, func(t *testing.T, s engine.Store) {
+				q := c.q
+				q.Link = fill(t, s, do[0])
+				do[1](t, s)
+				got, err := s.Stats(t.Context(), q)
+				must(t, err)
+				wantStats(t, got, c.want)
+			}})
+		}
 	}
-	return rules
+	return append(rules, rule{"figures are exact whatever is sealed, and when", ProveSealing})
+}
+
+func wantStats(t *testing.T, got, want engine.Stats) {
+	t.Helper()
+	for _, s := range []*engine.Stats{&got, &want} {
+		if len(s.Referrers) == 0 {
+			s.Referrers = nil
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Stats\n got %+v\nwant %+v", got, want)
+	}
 }

@@ -97,6 +97,7 @@ func callAll(ctx context.Context, s engine.Store) map[string]error {
 	_, errs["VisitorSalt"] = s.VisitorSalt(ctx, epoch)
 	_, errs["Clicks"] = s.Clicks(ctx, engine.ClickQuery{Limit: 1})
 	_, errs["Stats"] = s.Stats(ctx, engine.StatsQuery{Link: 1})
+	errs["SealDays"] = s.SealDays(ctx, epoch, 1)
 	return errs
 }
 

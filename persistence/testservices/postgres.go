@@ -103,6 +103,16 @@ func (p *Postgres) URL(database string) string {
 	return fmt.Sprintf("postgres://postgres@%s/%s?sslmode=disable", p.Addr(), database)
 }
 
+// Exec runs one statement on a connection of its own.
+func (p *Postgres) Exec(ctx context.Context, database, text string, args ...any) error {
+	conn, err := pgx.Connect(ctx, p.URL(database))
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	_, err = conn.Exec(ctx, text, args...)
+	return errors.Join(err, conn.Close(ctx))
+}
+
 // unprivileged finds a user for Postgres, which refuses to run as root; nil when the caller is none.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {

@@ -305,3 +305,35 @@ func TestServerThatCannotStartSaysWhy(t *testing.T) {
 		t.Errorf("StartRedis = %v, want the server's own words", err)
 	}
 }
+
+func TestProcessorTimeOfAServer(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		r := &Redis{&Server{name: "redis"}}
+		if _, err := r.CPU(); err == nil {
+			t.Error("processor time is told where nobody knows it")
+		}
+		return
+	}
+	r, err := StartRedis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := r.CPU()
+	if err != nil || before <= 0 {
+		t.Errorf("CPU = %v, %v, want what the start took", before, err)
+	}
+	for range 100 {
+		if err := r.want(t.Context(), "+PONG", "PING"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after, err := r.CPU(); err != nil || after <= before {
+		t.Errorf("CPU = %v, %v after 100 commands, want more than %v", after, err, before)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.CPU(); err == nil {
+		t.Errorf("CPU of a stopped server = %v", n)
+	}
+}

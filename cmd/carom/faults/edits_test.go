@@ -83,3 +83,39 @@ func TestEditsArriveWithoutTheBus(t *testing.T) {
 	stop(t, a)
 	stop(t, b)
 }
+
+// TestEditsArriveThroughATamperedBus drops, doubles and reorders messages of the bus in both directions.
+func TestEditsArriveThroughATamperedBus(t *testing.T) {
+	t.Parallel()
+	redis := ownRedis(t)
+	database := onDatabase(services.Database(t, "", nil))
+	proxy, through := proxied(t, redis.Addr(), redis.URL())
+	a := start(t, t.TempDir(), database, onBus(through))
+	b := start(t, t.TempDir(), database, onBus(through))
+	waitTogether(t, a, b)
+	e := newEditor(t, a, b)
+	if err := proxy.Tamper(1); err != nil {
+		t.Fatal(err)
+	}
+	edits := 30
+	if long() {
+		edits = 300
+	}
+	var arrived []time.Duration
+	for range edits {
+		x, y := e.edit()
+		arrived = append(arrived, x+y)
+		if x+y > arrivalMax {
+			t.Errorf("an edit arrived after %v", x+y)
+		}
+	}
+	gaps, err := b.api.Metric(t.Context(), "carom_actors_feed_gaps_total")
+	if err != nil || gaps == 0 {
+		t.Errorf("%v gaps were seen (%v), so the test shows nothing", gaps, err)
+	}
+	t.Logf("%d edits, seen elsewhere, from the request on, in %s; %v gaps were seen there", edits, percentiles(arrived), gaps)
+	proxy.Heal(t.Context())
+	waitTogether(t, a, b)
+	stop(t, a)
+	stop(t, b)
+}

@@ -18,9 +18,8 @@ func TestPostgresDown(t *testing.T) {
 
 	i := start(t, t.TempDir(), database) // nothing is in its memory
 	for _, code := range hot {
-		if a := visited(t, i, code); a.status != 302 {
-			t.Fatalf("%s: %d", code, a.status)
-		}
+		// The one query of one visitor may take longer than a visitor is let wait: then he is asked to come again.
+		until(t, code+" is in memory", func() bool { return visited(t, i, code).status == 302 })
 	}
 	l := startLoad(t)
 	l.hot(i, hot)
@@ -43,13 +42,14 @@ func TestPostgresDown(t *testing.T) {
 		t.Error("cold links were not served before, refused during and served after the fault")
 	}
 	for _, code := range cold[:20] {
-		if a := visited(t, i, code); a.status != 302 {
-			t.Errorf("%s afterwards: %d, want 302", code, a.status)
-		}
+		until(t, code+" is served afterwards", func() bool { return visited(t, i, code).status == 302 })
 	}
 	l.wantStoredOnce(i)
 	stop(t, i)
 }
+
+// resetTime is how long connections are cut at random: as long as that is promised to be borne.
+const resetTime = 30 * time.Second
 
 // TestPostgresFaults breaks the line to the server in all ways, one after the other, under load.
 func TestPostgresFaults(t *testing.T) {
@@ -58,11 +58,11 @@ func TestPostgresFaults(t *testing.T) {
 	proxy, through := proxied(t, pg.Addr(), pg.URL("postgres"))
 	maker := start(t, t.TempDir(), onDatabase(pg.URL("postgres")))
 	hot := shortenMany(t, maker, "hot", 40)
-	cold := shortenMany(t, maker, "cold", int((faultTime+20*time.Second)/coldPace)*coldWorkers)
+	cold := shortenMany(t, maker, "cold", int((faultTime+resetTime+20*time.Second)/coldPace)*coldWorkers)
 	stop(t, maker)
 	i := start(t, t.TempDir(), onDatabase(through))
 	for _, code := range hot {
-		visited(t, i, code)
+		until(t, code+" is in memory", func() bool { return visited(t, i, code).status == 302 })
 	}
 	w := watchBounds(t, i, proxy.Addr())
 	l := startLoad(t)
@@ -102,7 +102,7 @@ func TestPostgresFaults(t *testing.T) {
 	healed("cut")
 
 	l.enter("reset")
-	for began := time.Now(); time.Since(began) < each; {
+	for began := time.Now(); time.Since(began) < resetTime; {
 		fault(proxy.Reset())
 		l.during("reset", rand.N(100*time.Millisecond))
 	}

@@ -3,6 +3,7 @@ package faults_test
 import (
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/carom-dev/carom/persistence/testservices"
 )
@@ -24,7 +25,9 @@ func TestPostgresAwayAtStart(t *testing.T) {
 			if err := way.away(proxy); err != nil {
 				t.Fatal(err)
 			}
+			began := time.Now()
 			i := start(t, t.TempDir(), onDatabase(through), onBus(services.RedisURL(t)), ownBus(t))
+			t.Logf("it listens %v after its start", time.Since(began))
 			if a := visited(t, i, "early"); a.status != 503 || a.header.Get("Retry-After") == "" {
 				t.Errorf("a link without the database: %d %v, want 503 with Retry-After", a.status, a.header)
 			}

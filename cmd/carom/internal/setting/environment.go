@@ -49,6 +49,9 @@ func VariableOf(flag *kong.Flag) string {
 // IsSecret reports whether a flag's value must not be shown.
 func IsSecret(flag *kong.Flag) bool { return flag.Target.Type() == reflect.TypeFor[Secret]() }
 
+// Get is a variable's value, for those that are no flags.
+func (e *Environment) Get(name string) string { return e.variables[name] }
+
 // Origin names the variable that gave the flag its value, or is "".
 func (e *Environment) Origin(flag string) string { return e.origins[flag] }
 

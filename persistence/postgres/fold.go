@@ -1,0 +1,148 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+const (
+	// deltasFrom rollups on, a batch is written as deltas: below, adding them at once costs less than a row for each bucket.
+	deltasFrom = 256
+	// foldEntries of a bucket are worth a fold. The more wait, the more of them fall together (at 4096 of a busy redirector, four), and
+	// the more a reader of figures has to add up (a millisecond).
+	foldEntries = 4096
+	// foldTimeout bounds a fold: the batch before it is stored, and the next one waits.
+	foldTimeout = 5 * time.Second
+	// foldLock begins the advisory locks of folds, one a bucket.
+	foldLock = 0x6361726f
+)
+
+// backlog is how many entries of each bucket this process has written as deltas and not folded. It only says when a fold is worth
+// its while: a fold takes what all instances wrote. Safe for concurrent use.
+type backlog struct {
+	enough int // entries that are worth a fold; written once
+
+	mu      sync.Mutex
+	entries [deltaBuckets]int // guarded by mu
+}
+
+// add notes a batch that is stored, and returns the buckets to fold after it: as many as keep up with batches of its size.
+func (b *backlog) add(d *deltaRows) []int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	total := 0
+	for bucket, n := range d.entries {
+		b.entries[bucket] += n
+		total += n
+	}
+	return b.takeLocked(1 + total/b.enough)
+}
+
+// takeLocked takes the fullest buckets out, up to most, that hold enough.
+func (b *backlog) takeLocked(most int) (buckets []int) {
+	for bucket, n := range b.entries {
+		if n >= b.enough {
+			buckets = append(buckets, bucket)
+		}
+	}
+	slices.SortFunc(buckets, func(x, y int) int { return cmp.Compare(b.entries[y], b.entries[x]) })
+	buckets = buckets[:min(len(buckets), most)]
+	for _, bucket := range buckets {
+		b.entries[bucket] = 0
+	}
+	return buckets
+}
+
+// fold adds a bucket's deltas to the rollups and takes them away, in one transaction: exactly once, whoever does it. Rollups are locked in
+// the same order as by batches. It does nothing while another instance is at it.
+func (s *Store) fold(ctx context.Context, conn *pgx.Conn, bucket int) error {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := s.foldIn(ctx, tx, bucket); err != nil {
+		_ = tx.Rollback(context.WithoutCancel(ctx)) // the first error counts; a failed rollback breaks the connection
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) foldIn(ctx context.Context, tx pgx.Tx, bucket int) error {
+	sums := newDeltaSums(0)
+	alone := false
+	batch := &pgx.Batch{}
+	if s.local != "" {
+		batch.Queue(s.local)
+	}
+	batch.Queue("SELECT pg_try_advisory_xact_lock($1, $2)", int32(foldLock), int32(bucket)).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&alone) })
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("take the lock of bucket %d: %w", bucket, err)
+	}
+	if !alone {
+		return nil
+	}
+	err := scan(ctx, tx, sums.scan, "DELETE FROM rollup_deltas WHERE bucket = $1 RETURNING payload", int32(bucket))
+	if err != nil {
+		return fmt.Errorf("take the deltas of bucket %d: %w", bucket, err)
+	}
+	hours, rollups := sums.sorted()
+	if len(hours) == 0 {
+		return nil
+	}
+	batch = &pgx.Batch{}
+	queueHours(batch, hours)
+	queueRollups(batch, rollups)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("add the deltas of bucket %d: %w", bucket, err)
+	}
+	return nil
+}
+
+// scan takes one row of a query for payloads.
+func (d *deltaSums) scan(rows pgx.Rows) error {
+	var payload []byte
+	if err := rows.Scan((*pgtype.DriverBytes)(&payload)); err != nil { // valid until the next row
+		return err
+	}
+	return d.add(payload)
+}
+
+// sorted are the sums in the order of their keys.
+func (d *deltaSums) sorted() ([]hourly, []engine.Rollup) {
+	hours, rollups := make([]hourly, 0, len(d.hours)), make([]engine.Rollup, 0, len(d.values))
+	for _, h := range d.hours {
+		hours = append(hours, *h)
+	}
+	for k, n := range d.values {
+		rollups = append(rollups, engine.Rollup{Link: engine.LinkID(k.link), Hour: k.hour, Dimension: engine.Dimension(k.dimension), Value: k.value, Clicks: n})
+	}
+	slices.SortFunc(hours, func(a, b hourly) int { return cmp.Or(cmp.Compare(a.link, b.link), cmp.Compare(a.hour, b.hour)) })
+	slices.SortFunc(rollups, func(a, b engine.Rollup) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Hour, b.Hour), cmp.Compare(a.Dimension, b.Dimension), cmp.Compare(a.Value, b.Value))
+	})
+	return hours, rollups
+}
+
+// foldAll folds what waits in all buckets, for readers of the database other than Carom: hourly.
+func (s *Store) foldAll(ctx context.Context) error {
+	for bucket := range deltaBuckets {
+		err := s.editWithin(ctx, s.cfg.WriteTimeout, "fold rollups", func(ctx context.Context, tx pgx.Tx) error { return s.foldIn(ctx, tx, bucket) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,4 @@
+-- +goose Up
+
+-- When the node was last granted visits of this link. The program before this one sets it only with its first grant.
+ALTER TABLE visit_leases ADD COLUMN renewed_at timestamptz NOT NULL DEFAULT now();

@@ -1,0 +1,154 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+// Stats reads a link's figures from its sealed days and months, and from the hours around them, all of them from one snapshot.
+func (s *Store) Stats(ctx context.Context, q engine.StatsQuery) (engine.Stats, error) {
+	ctx, leave, err := s.enter(ctx)
+	if err != nil {
+		return engine.Stats{}, err
+	}
+	defer leave()
+	stats, err := s.stats(ctx, &q)
+	if err != nil {
+		return engine.Stats{}, s.wrap("read stats", err)
+	}
+	return stats, nil
+}
+
+func (s *Store) stats(ctx context.Context, q *engine.StatsQuery) (stats engine.Stats, err error) {
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return stats, fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if e := tx.Rollback(); err == nil && !errors.Is(e, sql.ErrTxDone) {
+			err = e
+		}
+	}()
+	var found bool
+	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM links WHERE id = ?)", int64(q.Link)).Scan(&found); err != nil {
+		return stats, fmt.Errorf("look the link up: %w", err)
+	}
+	if !found {
+		return stats, engine.Errorf(engine.CodeNotFound, "there is no link %d", q.Link)
+	}
+	seal, err := readSeal(ctx, tx, q.Link)
+	if err != nil {
+		return stats, err
+	}
+	if seal.proven != seal.until {
+		s.doubted.Store(q.Link, true)
+	}
+	periods := q.Periods(seal.proven)
+	if stats, err = readSeries(ctx, tx, q, periods); err != nil {
+		return stats, fmt.Errorf("read the series: %w", err)
+	}
+	if q.Referrers <= 0 {
+		return stats, nil
+	}
+	args := []any{int64(q.Link), string(engine.DimensionReferrer), int64(q.Referrers)}
+	for _, period := range []engine.Period{periods.Months, periods.Rest[0], periods.Rest[1], periods.Hours[0], periods.Hours[1]} {
+		args = append(args, period.From, period.To)
+	}
+	err = query(ctx, tx, func(rows *sql.Rows) error {
+		var v engine.StatsValue
+		err := rows.Scan(&v.Value, &v.Clicks)
+		stats.Referrers = append(stats.Referrers, v)
+		return err
+	}, readReferrers, args...)
+	if err != nil {
+		return stats, fmt.Errorf("read the referrers: %w", err)
+	}
+	return stats, nil
+}
+
+// seal says which days of a link are sealed, in Unix seconds. The zero value: none.
+type seal struct {
+	until  int64 // the days before it are sealed
+	proven int64 // the days before it are sealed and not older than their hours
+}
+
+// readSeal reads what is sealed, and proves it: by the link's total, which costs little, or else day by day.
+func readSeal(ctx context.Context, tx *sql.Tx, link engine.LinkID) (seal, error) {
+	var s seal
+	var sealed, since, total int64
+	err := tx.QueryRowContext(ctx, `SELECT s.until, s.clicks,
+			coalesce((SELECT sum(clicks) FROM click_rollups WHERE link_id = ?1 AND hour >= s.until AND dimension = 'clicks'), 0),
+			coalesce((SELECT clicks FROM link_totals WHERE link_id = ?1), 0)
+		FROM click_seals s WHERE s.link_id = ?1`, int64(link)).Scan(&s.until, &sealed, &since, &total)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, nil
+	}
+	if err != nil {
+		return s, fmt.Errorf("read what is sealed: %w", err)
+	}
+	s.proven = s.until
+	if total == sealed+since {
+		return s, nil
+	}
+	// Clicks only ever grow: days with as many as their hours are as good as those.
+	err = tx.QueryRowContext(ctx, `SELECT coalesce(min(coalesce(h.start, d.day)), ?2)
+		FROM (SELECT hour / 86400 * 86400 AS start, sum(clicks) AS clicks FROM click_rollups
+			WHERE link_id = ?1 AND hour < ?2 AND dimension = 'clicks' GROUP BY start) h
+		FULL JOIN (SELECT day, clicks FROM click_days WHERE link_id = ?1 AND day < ?2) d ON d.day = h.start
+		WHERE h.clicks IS NOT d.clicks`, int64(link), s.until).Scan(&s.proven)
+	if err != nil {
+		return s, fmt.Errorf("prove the sealed days: %w", err)
+	}
+	return s, nil
+}
+
+const (
+	readDays = "SELECT day, clicks, visits, hours FROM click_days WHERE link_id = ? AND day >= ? AND day < ?"
+
+	readHours = `SELECT hour, sum(clicks) FILTER (WHERE dimension = 'clicks'), coalesce(sum(clicks) FILTER (WHERE dimension = 'visits'), 0)
+		FROM click_rollups WHERE link_id = ? AND hour >= ? AND hour < ? AND dimension IN ('clicks', 'visits') GROUP BY hour ORDER BY hour`
+
+	// readReferrers has a branch for each period: the hours and the days on both sides, and the months.
+	readReferrers = `SELECT value, sum(clicks) AS n FROM (
+			SELECT value, clicks FROM click_month_rollups WHERE link_id = ?1 AND dimension = ?2 AND month >= ?4 AND month < ?5
+			UNION ALL SELECT value, clicks FROM click_day_rollups WHERE link_id = ?1 AND dimension = ?2 AND day >= ?6 AND day < ?7
+			UNION ALL SELECT value, clicks FROM click_day_rollups WHERE link_id = ?1 AND dimension = ?2 AND day >= ?8 AND day < ?9
+			UNION ALL SELECT value, clicks FROM click_rollups WHERE link_id = ?1 AND dimension = ?2 AND hour >= ?10 AND hour < ?11
+			UNION ALL SELECT value, clicks FROM click_rollups WHERE link_id = ?1 AND dimension = ?2 AND hour >= ?12 AND hour < ?13
+		) GROUP BY value ORDER BY n DESC, value LIMIT ?3`
+)
+
+func readSeries(ctx context.Context, tx *sql.Tx, q *engine.StatsQuery, periods engine.StatsPeriods) (engine.Stats, error) {
+	sum := engine.StatsSum{Daily: q.Daily}
+	err := query(ctx, tx, func(rows *sql.Rows) error {
+		var d engine.DayFigures
+		var hours sql.RawBytes // valid until the next row
+		if err := rows.Scan(&d.Day, &d.Clicks, &d.Visits, &hours); err != nil {
+			return err
+		}
+		d.Hours = hours
+		return sum.AddDay(d)
+	}, readDays, int64(q.Link), periods.Days.From, periods.Days.To)
+	if err != nil {
+		return engine.Stats{}, err
+	}
+	for _, period := range periods.Hours {
+		if err := queryHours(ctx, tx, q.Link, period, sum.AddHour); err != nil {
+			return engine.Stats{}, err
+		}
+	}
+	return sum.Stats(), nil
+}
+
+func queryHours(ctx context.Context, tx *sql.Tx, link engine.LinkID, period engine.Period, add func(engine.HourFigures)) error {
+	return query(ctx, tx, func(rows *sql.Rows) error {
+		var h engine.HourFigures
+		err := rows.Scan(&h.Hour, &h.Clicks, &h.Visits)
+		add(h)
+		return err
+	}, readHours, int64(link), period.From, period.To)
+}
