@@ -51,8 +51,14 @@ func (s *Shared) Run(m *testing.M) int {
 		code = max(code, 1)
 	}
 	if code == 0 {
-		// A proxied connection that is cut while data is under way leaves the fault's goroutine behind: a flaw of toxiproxy 2.5.
-		err := goleak.Find(goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+		// A proxied connection that is cut, or healed, while data is under way leaves goroutines behind, each of which may wait for another
+		// that has gone: a flaw of toxiproxy 2.5 (the places say TODO there).
+		err := goleak.Find(
+			goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+			goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
+			goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).write"),
+			goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).RemoveToxic.func1"),
+		)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
