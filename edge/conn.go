@@ -25,6 +25,7 @@ type conn struct {
 	net.Conn
 	looped    looped // what is Conn, too, when an event loop has it; else nil
 	conns     *conns
+	set       *connSet // the part of conns that has it
 	state     atomic.Int64
 	overdue   atomic.Bool // a read deadline was set that is past
 	lingering bool        // owned by the serving goroutine

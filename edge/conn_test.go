@@ -104,14 +104,35 @@ func TestASlowHandlerDoesNotCostTheConnection(t *testing.T) {
 }
 
 func overdue(f *fixture) bool {
-	f.conns.mu.Lock()
-	defer f.conns.mu.Unlock()
-	for c := range f.conns.all {
-		if c.overdue.Load() {
-			return true
+	found := false
+	f.conns.each(func(c *conn) bool { return c.overdue.Load() }, func(*conn) { found = true })
+	return found
+}
+
+func TestConnectionsThatComeTogetherAreSweptInParts(t *testing.T) {
+	const each = 10
+	cs := newConns(sweepParts*each, time.Minute, time.Minute, time.Minute)
+	var admitted []*conn
+	for range sweepParts * each {
+		c, other := net.Pipe()
+		defer other.Close()
+		if c := cs.admit(c); c != nil {
+			admitted = append(admitted, c)
 		}
 	}
-	return false
+	for i := range cs.parts {
+		if n := len(cs.parts[i].all); n != each {
+			t.Errorf("part %d has %d connections, want %d", i, n, each)
+		}
+	}
+	for _, c := range admitted {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := cs.open(); n != 0 {
+		t.Errorf("%d connections are open, want 0", n)
+	}
 }
 
 func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {

@@ -11,33 +11,48 @@ import (
 // conns knows the open connections: for the bound on them, for their timeouts, and for a drain that need not wait for silent
 // ones. Safe for concurrent use; a request reads its clock and nothing else.
 type conns struct {
-	clock atomic.Int64 // Unix nanoseconds, as of the last sweep
+	clock atomic.Int64 // Unix nanoseconds, as of the last step of the sweep
 	_     [120]byte    // every request reads the clock; keep what changes with connections off its cache lines
 
 	max      int
 	timeouts timeouts
-	tick     time.Duration
+	step     time.Duration // of the sweep, which looks at one part in each
 	rejected atomic.Uint64
-	mu       sync.Mutex
-	all      map[*conn]struct{} // guarded by mu
+	count    atomic.Int64  // connections in all parts
+	next     atomic.Uint32 // the part that the next connection goes to
+	parts    [sweepParts]connSet
 	// rejecting bounds how many connections are being sent away at once; further ones are not taken meanwhile.
 	rejecting chan struct{}
 	rejects   sync.WaitGroup
 }
 
+// connSet is a part of the connections.
+type connSet struct {
+	mu  sync.Mutex
+	all map[*conn]struct{} // guarded by mu
+}
+
 // timeouts are the longest durations of the phases, in nanoseconds of the coarse clock.
 type timeouts [phaseMask + 1]int64
 
-// sweepTickMax is how coarse the clock is: a timeout strikes up to twice this late, never early.
-const sweepTickMax = 500 * time.Millisecond
+const (
+	// sweepMax is how long a sweep of all connections takes: a timeout strikes so much late and a step, never early.
+	sweepMax = 500 * time.Millisecond
+	// sweepParts is how many steps a sweep has. Connections that are overdue are cut in as many small crowds, each of which holds the
+	// others up for a fraction of a millisecond: two hundred at once took the processors for ten.
+	sweepParts = 16
+)
 
 func newConns(bound int, read, write, idle time.Duration) *conns {
 	cs := &conns{
-		max: bound, all: make(map[*conn]struct{}), rejecting: make(chan struct{}, rejectingMax),
-		tick: max(min(sweepTickMax, read/4, write/4, idle/4), time.Millisecond),
+		max: bound, rejecting: make(chan struct{}, rejectingMax),
+		step: max(min(sweepMax, read/4, write/4, idle/4)/sweepParts, time.Millisecond),
+	}
+	for i := range cs.parts {
+		cs.parts[i].all = make(map[*conn]struct{})
 	}
 	cs.timeouts = timeouts{
-		phaseSilent: int64(read + cs.tick), phaseRequest: int64(read + cs.tick), phaseWrite: int64(write + cs.tick), phaseIdle: int64(idle + cs.tick),
+		phaseSilent: int64(read + cs.step), phaseRequest: int64(read + cs.step), phaseWrite: int64(write + cs.step), phaseIdle: int64(idle + cs.step),
 	}
 	cs.clock.Store(time.Now().UnixNano())
 	return cs
@@ -45,9 +60,9 @@ func newConns(bound int, read, write, idle time.Duration) *conns {
 
 // run keeps the clock and the timeouts until stop is closed.
 func (cs *conns) run(stop <-chan struct{}) {
-	tick := time.NewTicker(cs.tick)
+	tick := time.NewTicker(cs.step)
 	defer tick.Stop()
-	for {
+	for at := 0; ; at = (at + 1) % sweepParts {
 		select {
 		case <-stop:
 			return
@@ -55,11 +70,15 @@ func (cs *conns) run(stop <-chan struct{}) {
 		}
 		now := time.Now().UnixNano()
 		cs.clock.Store(now)
-		cs.mu.Lock()
-		for c := range cs.all {
-			c.expire(now, &cs.timeouts)
-		}
-		cs.mu.Unlock()
+		cs.parts[at].expire(now, &cs.timeouts)
+	}
+}
+
+func (s *connSet) expire(now int64, t *timeouts) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.all {
+		c.expire(now, t)
 	}
 }
 
@@ -87,15 +106,12 @@ func (cs *conns) admit(c net.Conn) *conn {
 		tracked.looped = c
 		c.Own(tracked)
 	}
-	cs.mu.Lock()
-	full := len(cs.all) >= cs.max
-	if !full {
-		cs.all[tracked] = struct{}{}
-	}
-	cs.mu.Unlock()
-	if !full {
+	if cs.count.Add(1) <= int64(cs.max) {
+		tracked.set = &cs.parts[cs.next.Add(1)%sweepParts]
+		tracked.set.add(tracked)
 		return tracked
 	}
+	cs.count.Add(-1)
 	cs.rejected.Add(1)
 	// Those beyond wait in the system's queue, and the listener for at most rejectTimeout: a storm of them is sent away as fast as
 	// the connections that are served leave time for, and each is told why.
@@ -128,17 +144,24 @@ func drainRead(c net.Conn, most int64) {
 	}
 }
 
-func (cs *conns) remove(c *conn) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	delete(cs.all, c)
+func (s *connSet) add(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[c] = struct{}{}
 }
 
-func (cs *conns) open() int {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	return len(cs.all)
+// remove forgets c, once.
+func (cs *conns) remove(c *conn) {
+	c.set.mu.Lock()
+	_, known := c.set.all[c]
+	delete(c.set.all, c)
+	c.set.mu.Unlock()
+	if known {
+		cs.count.Add(-1)
+	}
 }
+
+func (cs *conns) open() int { return int(cs.count.Load()) }
 
 // closeSilent closes the connections that are older than age and have never sent a byte: the server counts them as active for
 // 5 seconds, and browsers open such ones ahead.
@@ -146,7 +169,7 @@ func (cs *conns) closeSilent(age time.Duration) {
 	now := time.Now().UnixNano()
 	cs.each(func(c *conn) bool {
 		state := c.state.Load()
-		return state&phaseMask == phaseSilent && now-state>>phaseBits >= int64(age+cs.tick)
+		return state&phaseMask == phaseSilent && now-state>>phaseBits >= int64(age+cs.step)
 	}, (*conn).hangUp)
 }
 
@@ -160,15 +183,20 @@ func (cs *conns) closeAll() { cs.each(func(*conn) bool { return true }, (*conn).
 
 // each does something with the connections that are picked, outside the lock.
 func (cs *conns) each(pick func(*conn) bool, do func(*conn)) {
-	cs.mu.Lock()
-	var picked []*conn
-	for c := range cs.all {
+	for i := range cs.parts {
+		for _, c := range cs.parts[i].picked(pick) {
+			do(c)
+		}
+	}
+}
+
+func (s *connSet) picked(pick func(*conn) bool) (picked []*conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.all {
 		if pick(c) {
 			picked = append(picked, c)
 		}
 	}
-	cs.mu.Unlock()
-	for _, c := range picked {
-		do(c)
-	}
+	return picked
 }

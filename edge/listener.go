@@ -27,10 +27,7 @@ func listen(ctx context.Context, addr string, n int) (lns []net.Listener, err er
 			lns = nil
 		}
 	}()
-	var lc net.ListenConfig
-	if n > 1 {
-		lc.Control = reusePort
-	}
+	lc := net.ListenConfig{Control: prepareSocket(n > 1)}
 	for range n {
 		ln, err := lc.Listen(ctx, "tcp", addr)
 		if err != nil {
