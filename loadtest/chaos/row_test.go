@@ -40,7 +40,8 @@ func TestDocumentsNameRowsThatThereAre(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
-			for one := range strings.SplitSeq(m[1], "|") {
+			pattern := strings.ReplaceAll(m[1], `\|`, "|") // as a table of Markdown has to write it
+			for one := range strings.SplitSeq(pattern, "|") {
 				found++
 				pattern, err := regexp.Compile("^(?:" + one + ")$")
 				if err != nil || !slices.ContainsFunc(table(), func(r row) bool { return pattern.MatchString(r.id) }) {
