@@ -153,7 +153,7 @@ func New(cfg Config) (*Actors, error) {
 		return nil, err
 	}
 	a.visitors = newVisitors(&a.cfg)
-	a.writer = &writer{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, batchMax: a.cfg.BatchMax, settled: once{done: make(chan struct{})}}
+	a.writer = &writer{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, batchMax: a.cfg.BatchMax, tried: map[engine.LaneMove]struct{}{}, settled: once{done: make(chan struct{})}}
 	a.writer.mailbox = stage.Spawn(a.stage, "writer", 16, a.writer)
 	a.loader = &loader{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, queries: map[*query]struct{}{}, giveBacks: map[engine.LinkID]int64{}}
 	a.loader.mailbox = stage.Spawn(a.stage, "loader", 2*a.cfg.Shards, a.loader)

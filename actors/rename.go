@@ -45,6 +45,7 @@ func (w *writer) rename() error {
 		return fmt.Errorf("take another name than %s, which another process uses: %w", old, err)
 	}
 	w.positions = nil
+	clear(w.tried)
 	now := w.cfg.Journal.Node()
 	w.notice.Store(new(fmt.Sprintf("another process stores clicks as node %s, so this one goes on as node %s; nothing is lost, but give each instance a data directory of its own", old, now)))
 	w.cfg.Logger.Error("another process has this node's id; going on under another one", "was", old, "is", now)

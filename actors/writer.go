@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -32,10 +33,13 @@ type writer struct {
 	known     bool              // positions are the store's
 	positions []engine.Position // by lane: what the store has
 	attempt   []engine.LaneMove // the batch whose fate is not known
-	first     int               // the lane to read first, in turn
-	batchMax  int               // grows while catching up
-	limit     int               // below batchMax while a refused click is looked for; 0: none is
-	clicks    []engine.Click
+	// tried are the moves from where the lanes stand that may still come true: a database can finish a batch after whoever sent it has
+	// given up, and has asked where the lanes stand. There are as many at most as a batch has ends.
+	tried    map[engine.LaneMove]struct{}
+	first    int // the lane to read first, in turn
+	batchMax int // grows while catching up
+	limit    int // below batchMax while a refused click is looked for; 0: none is
+	clicks   []engine.Click
 
 	batches   atomic.Int64
 	rows      atomic.Int64
@@ -220,7 +224,7 @@ func (w *writer) locateOnce(ctx context.Context) error {
 	}
 	w.positions = make([]engine.Position, lanes)
 	for lane := range lanes {
-		w.positions[lane] = stored[lane]
+		w.stand(lane, stored[lane])
 		if err := w.cfg.Journal.Seek(lane, stored[lane]); err != nil {
 			return fmt.Errorf("seek lane %d: %w", lane, err)
 		}
@@ -242,18 +246,25 @@ func (w *writer) hold(clicks []engine.Click) {
 	w.held.Store(int64(len(clicks)))
 }
 
-// foreign finds a lane whose checkpoint is neither where this writer knew it nor where its last batch was to take it. back says that no such
-// lane is ahead of this writer: processes move checkpoints forward, so it is the store that went back.
+// stand notes where a lane stands.
+func (w *writer) stand(lane int, at engine.Position) {
+	w.positions[lane] = at
+	maps.DeleteFunc(w.tried, func(m engine.LaneMove, _ struct{}) bool { return m.Lane == lane && m.From != at })
+}
+
+// foreign finds a lane that another process has moved: its checkpoint is neither where this writer knew it, nor where a batch of it was to take
+// it, nor within what the process before this one left, whose last batch the database may have finished after this one had asked. back says
+// that no such lane is ahead of this writer: processes move checkpoints forward, so it is the store that went back.
 func (w *writer) foreign(stored map[int]engine.Position) (lane int, back, ok bool) {
-	expected := map[int]engine.Position{}
-	for _, m := range w.attempt {
-		expected[m.Lane] = m.To
-	}
 	for at, known := range w.positions {
-		if to, tried := expected[at]; stored[at] == known || tried && stored[at] == to {
+		now := stored[at]
+		if _, tried := w.tried[engine.LaneMove{Lane: at, From: known, To: now}]; tried || now == known {
 			continue
 		}
-		if stored[at] > known {
+		if now > known {
+			if now <= w.cfg.Journal.Recovered(at) {
+				continue
+			}
 			return at, false, true
 		}
 		lane, back, ok = at, true, true
@@ -306,6 +317,9 @@ func (w *writer) read() (batch *engine.ClickBatch, full bool, err error) {
 // refused, and that the lanes stand where they stood, to be read again in smaller batches.
 func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed bool, err error) {
 	w.attempt = batch.Moves
+	for _, m := range batch.Moves {
+		w.tried[m] = struct{}{}
+	}
 	ctx, span := w.cfg.Tracer.Start(ctx, "store clicks")
 	span.Set("carom.clicks", len(batch.Clicks))
 	span.Set("carom.lanes", len(batch.Moves))
@@ -318,7 +332,7 @@ func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed 
 	if err != nil {
 		w.known = false
 		if errors.Is(err, engine.ErrFenced) {
-			w.attempt = nil // nothing was stored
+			w.attempt = nil // nothing was stored, but perhaps by an earlier try
 		}
 		return false, fmt.Errorf("write a batch of %d clicks: %w", len(batch.Clicks), err)
 	}
@@ -329,7 +343,7 @@ func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed 
 	w.attempt = nil
 	w.hold(nil)
 	for _, m := range batch.Moves {
-		w.positions[m.Lane] = m.To
+		w.stand(m.Lane, m.To)
 		if err := w.cfg.Journal.Release(m.Lane, m.To); err != nil {
 			return false, fmt.Errorf("release lane %d: %w", m.Lane, err)
 		}

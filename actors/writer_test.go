@@ -3,7 +3,9 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -154,6 +156,46 @@ func TestAnotherWriterOfThisNodeIsFencedOff(t *testing.T) {
 	store.mu.Lock()
 	store.checkpoints[0] = 1
 	store.mu.Unlock()
+}
+
+// TestABatchThatComesTrueLateIsOurs holds that a database may finish a batch when whoever sent it was killed, or has given up, and when the next
+// one has asked already where the lanes stand: its clicks are stored, and no other process is at work.
+func TestABatchThatComesTrueLateIsOurs(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		t.Run(fmt.Sprintf("of the process before this one: %v", before), func(t *testing.T) {
+			store, journal := newFakeStore(), newFakeJournal(1)
+			for i := 1; i <= 10; i++ {
+				journal.append(0, engine.Click{Link: engine.LinkID(i)})
+			}
+			var late *engine.ClickBatch
+			if before {
+				journal.recovered[0] = 10
+				late = &engine.ClickBatch{Moves: []engine.LaneMove{{To: 6}}, Clicks: journal.lanes[0][:6]}
+			}
+			store.onWrite = func(b *engine.ClickBatch) (bool, error) {
+				if late == nil { // its answer is lost, and the next batch is another one
+					late = &engine.ClickBatch{Moves: slices.Clone(b.Moves), Clicks: slices.Clone(b.Clicks)}
+					journal.append(0, engine.Click{Link: 11})
+					return false, errAway
+				}
+				if store.checkpoints[0] == 0 {
+					store.checkpoints[0] = late.Moves[0].To
+					store.stored = append(store.stored, late.Clicks...)
+				}
+				return true, nil
+			}
+			a := start(t, store, journal, func(c *Config) { c.Shards = 1 })
+			want := 10
+			if !before {
+				want = 11
+			}
+			until(t, "all are stored", func() bool { return len(store.clicks()) >= want || a.writer.fenced.Load() })
+			if a.writer.fenced.Load() {
+				t.Fatalf("the writer takes it for another process: %+v", a.writer.health())
+			}
+			wantOnce(t, store, want)
+		})
+	}
 }
 
 // TestACopyOfALivingNodeIsFencedOff holds that who comes second yields: the checkpoints that move are another's.
