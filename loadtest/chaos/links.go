@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/carom-dev/carom/loadtest/program"
 )
@@ -24,6 +25,13 @@ func linksOf(prefix string, n int) []link {
 func makeLinks(ctx context.Context, api *program.API, prefix string, n int) ([]link, error) {
 	const atOnce = 1000
 	links := linksOf(prefix, n)
+	// A Carom listens while it still prepares a slow database.
+	if err := until(ctx, "the store is there", time.Minute, func() (bool, error) {
+		_, _, err := api.ClickPage(ctx, "")
+		return err == nil, nil
+	}); err != nil {
+		return nil, err
+	}
 	for from := 0; from < n; from += atOnce {
 		part := links[from:min(from+atOnce, n)]
 		bodies := make([]map[string]any, len(part))

@@ -33,6 +33,8 @@ func main() {
 	flag.StringVar(&o.Dir, "dir", "", "directory for data and services, on a real disk; a temporary one when empty")
 	flag.BoolVar(&o.Verbose, "v", false, "show the logs of the tested programs")
 	list := flag.Bool("list", false, "list the rows and end")
+	slow := flag.Int("slow", 0, "be so many slow clients of -addr (this program starts itself so)")
+	addr := flag.String("addr", "", "with -slow: the `address` of the server")
 	flag.Parse()
 	pattern, err := regexp.Compile("^(?:" + only + ")$")
 	if err != nil || flag.NArg() > 0 {
@@ -51,14 +53,22 @@ func main() {
 		}
 		return
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if *slow > 0 {
+		exitOn(beSlow(ctx, *addr, *slow, os.Stdout))
+		return
+	}
 	if len(chosen) == 0 {
 		fmt.Fprintf(os.Stderr, "chaos: no row is called %q\n", only)
 		os.Exit(exitUsage)
 	}
 	o.Command = "go run ./loadtest/chaos " + strings.Join(os.Args[1:], " ")
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o, chosen); err != nil {
+	exitOn(run(ctx, o, chosen))
+}
+
+func exitOn(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(exitFail)
 	}

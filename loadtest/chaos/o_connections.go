@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -184,143 +183,46 @@ func manyConnections(ctx context.Context, e *env) (string, bool, error) {
 		each(crowded, many-few), each(resting, many), many), true, nil
 }
 
-// The timeouts that a serving Carom has, and what a machine may take to keep them.
-const (
-	requestTimeout = 5 * time.Second
-	timeoutSlack   = 3 * time.Second
-)
-
-// slowClients lets clients of three kinds hold connections for as long as they can.
+// slowClients lets clients of three kinds hold connections for as long as they can. They are a process of their own with the lowest
+// priority, as in the world they are on other machines: what is left between the steady load and them is what they cost the server.
 func slowClients(ctx context.Context, e *env) (string, bool, error) {
 	n := pick(e, 300, 2000)
 	i, o, l, err := e.steady(ctx, loadConfig{rate: 1000}, nil)
 	if err != nil {
 		return "", false, err
 	}
-	baseline, err := l.during(ctx, pick(e, 3*time.Second, 10*time.Second))
-	if err != nil {
-		return "", false, err
-	}
-	during := l.enter()
-	kinds := []struct {
-		name string
-		run  func(conn net.Conn) error
-		cut  [2]time.Duration // after how long, at the least and at the most
-	}{
-		{"slow header", slowHeader, [2]time.Duration{requestTimeout, requestTimeout + timeoutSlack}},
-		{"slow body", slowBody, [2]time.Duration{requestTimeout, requestTimeout + timeoutSlack}},
-		{"slow reader", slowReader, [2]time.Duration{requestTimeout, 2*requestTimeout + timeoutSlack}},
-	}
-	var clients sync.WaitGroup
-	took := make([]time.Duration, n)
-	errs := make([]error, n)
-	for k := range n {
-		clients.Go(func() {
-			// They come one by one, so that what is measured is how they are, and not how they arrive.
-			if errs[k] = wait(ctx, time.Duration(k)*requestTimeout/time.Duration(n)); errs[k] != nil {
-				return
-			}
-			dialer := net.Dialer{Timeout: 10 * time.Second, Control: smallBuffer}
-			conn, err := dialer.DialContext(ctx, "tcp", i.addr)
-			if err != nil {
-				errs[k] = fmt.Errorf("connect: %w", err)
-				return
-			}
-			defer conn.Close()
-			began := time.Now()
-			if errs[k] = conn.SetDeadline(began.Add(6 * requestTimeout)); errs[k] == nil {
-				errs[k] = kinds[k%len(kinds)].run(conn)
-				took[k] = time.Since(began)
-			}
-		})
-	}
-	clients.Wait()
-	slow := during.latency.quantile(0.99)
-	base := baseline.latency.quantile(0.99)
-	var text strings.Builder
+	rounds := pick(e, 1, 5)
+	var phases []*phase
+	var bases, slows []time.Duration
+	longest := map[string]time.Duration{}
 	late := false
-	for at, kind := range kinds {
-		var longest time.Duration
-		for k := at; k < n; k += len(kinds) {
-			if errs[k] != nil {
-				return "", false, fmt.Errorf("%s: %w", kind.name, errs[k])
-			}
-			if took[k] < kind.cut[0]-time.Second {
-				return "", false, fmt.Errorf("%s: cut after %v, which is too soon", kind.name, took[k])
-			}
-			longest = max(longest, took[k])
+	for range rounds {
+		baseline, err := l.during(ctx, pick(e, 3*time.Second, 10*time.Second))
+		if err != nil {
+			return "", false, err
 		}
-		late = late || longest > kind.cut[1]
-		fmt.Fprintf(&text, "%s cut within %.1f s; ", kind.name, longest.Seconds())
-	}
-	err = settleDown(ctx, i, o, l, baseline, during)
-	return fmt.Sprintf("%d clients: %ssteady p99 %v, %v before: x %.2f", n, text.String(), slow, base, float64(slow)/float64(base)),
-		!late && slow <= base*3/2, err
-}
-
-// errNotCut says that a slow client was waited for until it gave up itself.
-var errNotCut = errors.New("it was never cut")
-
-// trickle sends a byte a second until the server has had enough of it.
-func trickle(conn net.Conn, text string) error {
-	gone := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(io.Discard, conn) // an answer that says so may come, and then the end
-		gone <- err
-	}()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for at := 0; ; at++ {
-		select {
-		case err := <-gone:
-			var timeout net.Error
-			if errors.As(err, &timeout) && timeout.Timeout() {
-				return errNotCut
-			}
-			return nil // hung up on, with or without a goodbye
-		case <-tick.C:
-			_, _ = io.WriteString(conn, text[at%len(text):at%len(text)+1]) // that it fails is seen by reading
+		during := l.enter()
+		kinds, err := runSlow(ctx, i.addr, n)
+		if err != nil {
+			return "", false, err
 		}
-	}
-}
-
-func slowHeader(conn net.Conn) error {
-	return trickle(conn, "GET /s0 HTTP/1.1\r\nHost: a\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaa")
-}
-
-func slowBody(conn net.Conn) error {
-	if _, err := io.WriteString(conn, "POST /shorten HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"); err != nil {
-		return fmt.Errorf("send header: %w", err)
-	}
-	return trickle(conn, "{\"url\":\"https://example.com/aaaaaaaaaaaaaaaaaaaaaaaa")
-}
-
-// slowReader asks for more than fits into the buffers between the two, and takes nothing.
-func slowReader(conn net.Conn) error {
-	const big = "GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
-	if _, err := io.WriteString(conn, strings.Repeat(big, 10)); err != nil {
-		return fmt.Errorf("send requests: %w", err)
-	}
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for range tick.C {
-		if _, err := io.WriteString(conn, "G"); err != nil { // what was hung up on can't be written to
-			var timeout net.Error
-			if errors.As(err, &timeout) && timeout.Timeout() {
-				break
+		for _, kind := range kinds {
+			if kind.Shortest < requestTimeout-time.Second {
+				return "", false, fmt.Errorf("%s: cut after %v, which is too soon", kind.Name, kind.Shortest)
 			}
-			return nil
+			late = late || kind.late()
+			longest[kind.Name] = max(longest[kind.Name], kind.Longest)
 		}
+		phases = append(phases, baseline, during)
+		bases, slows = append(bases, baseline.latency.quantile(0.99)), append(slows, during.latency.quantile(0.99))
 	}
-	return errNotCut
-}
-
-// smallBuffer makes a socket's receive buffer small before it connects, and so what the other side may send unread.
-func smallBuffer(_, _ string, c syscall.RawConn) (err error) {
-	if ctlErr := c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) }); ctlErr != nil {
-		return ctlErr
+	var text strings.Builder
+	for _, kind := range slowKinds() {
+		fmt.Fprintf(&text, "%s cut within %.1f s; ", kind.Name, longest[kind.Name].Seconds())
 	}
-	return err
+	base, slow := median(bases), median(slows)
+	return fmt.Sprintf("%d clients: %ssteady p99 %v, %v before: x %.2f (medians of %d rounds)", n, text.String(), slow, base, float64(slow)/float64(base), rounds),
+		!late && slow <= base*3/2, settleDown(ctx, i, o, l, phases...)
 }
 
 // noDescriptors opens more connections than the instance has descriptors for, and measures what it does meanwhile.
