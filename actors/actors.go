@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -174,11 +175,7 @@ func New(cfg Config) (*Actors, error) {
 func (a *Actors) join() {
 	a.feed = &feed{
 		cfg: &a.cfg, node: a.cfg.Journal.Node(), stage: a.stage, peers: map[engine.NodeID]*peer{}, pending: map[uint64]*announcement{},
-		apply: func(c engine.Change, then func()) {
-			if !a.shardOf(c.Key).mailbox.Post(shardMessage{kind: kindChanged, change: c, then: then}) {
-				then()
-			}
-		},
+		apply: func(changes []engine.Change, then func()) { a.apply(changes, nil, then) },
 		distrust: func() {
 			for _, s := range a.shards {
 				s.mailbox.Post(shardMessage{kind: kindDistrust})
@@ -303,53 +300,68 @@ func await(ctx context.Context, done <-chan struct{}) bool {
 // Announce implements engine.Announcer.
 func (a *Actors) Announce(ctx context.Context, l engine.Link, c engine.Change) engine.Propagation {
 	if c.ID == 0 {
-		return a.tell(ctx, nil)
+		// Not by l itself: a repeat is answered with the link as it was the first time.
+		return a.announce(ctx, []engine.Change{{Link: l.ID, Key: l.Key(), Version: l.Version, Origin: a.cfg.Journal.Node()}}, nil)
 	}
-	a.apply(ctx, c, &l)
-	return a.tell(ctx, []engine.Change{c})
+	return a.announce(ctx, []engine.Change{c}, &l)
 }
 
 // AnnounceMany implements engine.Announcer.
 func (a *Actors) AnnounceMany(ctx context.Context, changes []engine.Change) engine.Propagation {
-	var real []engine.Change
-	for _, c := range changes {
-		if c.ID != 0 {
-			a.apply(ctx, c, nil)
-			real = append(real, c)
-		}
-	}
-	return a.tell(ctx, real)
+	return a.announce(ctx, slices.DeleteFunc(slices.Clone(changes), func(c engine.Change) bool { return c.ID == 0 }), nil)
 }
 
-// tell sends changes to the other instances and waits, for a bounded time, until they have them.
-func (a *Actors) tell(ctx context.Context, changes []engine.Change) engine.Propagation {
-	if a.feed == nil {
-		return engine.Propagation{Applied: 1, Live: 1}
-	}
-	live := int(a.feed.live.Load())
-	if len(changes) == 0 {
-		return engine.Propagation{Applied: live, Live: live}
-	}
-	told := &announcement{changes: changes, done: make(chan struct{})}
-	// Over the bound, as in apply.
-	if a.feed.mailbox.Post(feedMessage{announce: told}) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)
-		defer cancel()
-		await(ctx, told.done)
-	}
-	return engine.Propagation{Applied: 1 + int(told.applied.Load()), Live: max(live, int(told.live.Load()))}
-}
-
-// apply has the shard of a changed link take the change over; link may be nil, then it is read again when it is asked for.
-func (a *Actors) apply(ctx context.Context, c engine.Change, link *engine.Link) {
-	done := make(chan struct{})
-	// Over the mailbox's bound: an edit must not be lost, and edits are bounded by the API's own limits.
-	if !a.shardOf(c.Key).mailbox.Post(shardMessage{kind: kindChanged, change: c, link: link, then: func() { close(done) }}) {
-		return
-	}
+// announce has the shards here and the other instances take changes over, and waits for both, all in all for a bounded time.
+// link is the new state of the one that changed; without it a link is read again when it is asked for.
+func (a *Actors) announce(ctx context.Context, changes []engine.Change, link *engine.Link) engine.Propagation {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)
 	defer cancel()
-	await(ctx, done)
+	here := make(chan struct{})
+	a.apply(changes, link, func() { close(here) })
+	told := a.tell(changes)
+	p := engine.Propagation{Live: 1}
+	if await(ctx, here) {
+		p.Applied = 1
+	}
+	if told != nil {
+		await(ctx, told.done)
+		p.Applied, p.Live = p.Applied+int(told.applied.Load()), int(told.live.Load())
+	}
+	return p
+}
+
+// apply has the shards of changed links take the changes over, and calls then, on a shard's goroutine, when all are in force.
+func (a *Actors) apply(changes []engine.Change, link *engine.Link, then func()) {
+	left := &atomic.Int64{}
+	left.Store(int64(len(changes)) + 1)
+	taken := func() {
+		if left.Add(-1) == 0 {
+			then()
+		}
+	}
+	for _, c := range changes {
+		// Over the mailbox's bound: an edit must not be lost, and edits are bounded by the API's own limits.
+		if !a.shardOf(c.Key).mailbox.Post(shardMessage{kind: kindChanged, change: c, link: link, then: taken}) {
+			taken()
+		}
+	}
+	taken()
+}
+
+// tell has the feed send changes to the other instances; it returns nil when there can be none.
+func (a *Actors) tell(changes []engine.Change) *announcement {
+	if a.feed == nil {
+		return nil
+	}
+	told := &announcement{changes: changes, done: make(chan struct{})}
+	told.live.Store(a.feed.live.Load())
+	if len(changes) == 0 {
+		told.applied.Store(told.live.Load() - 1)
+		close(told.done)
+	} else if !a.feed.mailbox.Post(feedMessage{announce: told}) { // over the bound, as in apply
+		close(told.done)
+	}
+	return told
 }
 
 // Visitor implements engine.VisitorHasher.

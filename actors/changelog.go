@@ -90,7 +90,7 @@ func (f *feed) page(p *polled) {
 		return
 	}
 	last, more := p.changes[len(p.changes)-1].ID, len(p.changes) == pollPage
-	f.applyAll(p.changes, func() {
+	f.take(p.changes, func() {
 		f.mailbox.Post(feedMessage{applied: &appliedPage{last: last, more: more}})
 	})
 }

@@ -17,8 +17,8 @@ type feed struct {
 	node    engine.NodeID
 	stage   *stage.Stage
 	mailbox *stage.Mailbox[feedMessage]
-	// apply has a shard take a change over and calls then when it is in force; distrust makes all that is published stale.
-	apply    func(c engine.Change, then func())
+	// apply has the shards take changes over and calls then when all are in force; distrust makes all that is published stale.
+	apply    func(changes []engine.Change, then func())
 	distrust func()
 
 	// Owned by the actor.
@@ -174,7 +174,7 @@ func (f *feed) heard(m *engine.BusMessage) {
 		f.follow(p, m.Sequence, m.Sequence)
 	case engine.BusChange:
 		f.follow(p, m.Sequence, m.Sequence-1)
-		f.applyAll(m.Changes, func() {
+		f.take(m.Changes, func() {
 			f.mailbox.Post(feedMessage{ack: &engine.BusMessage{Kind: engine.BusAck, To: m.From, Sequence: m.Sequence}})
 		})
 	case engine.BusPoll:
@@ -194,23 +194,13 @@ func (f *feed) follow(p *peer, next, expected uint64) {
 	p.sequence = max(p.sequence, next)
 }
 
-// applyAll has the shards take changes over and calls then, on a shard's goroutine, when all of them are in force.
-func (f *feed) applyAll(changes []engine.Change, then func()) {
-	if len(changes) == 0 {
-		then()
-		return
+// take has the shards take over changes that others made, and calls then, on a shard's goroutine, when all are in force.
+func (f *feed) take(changes []engine.Change, then func()) {
+	if len(changes) > 0 {
+		f.applied.Add(int64(len(changes)))
+		f.appliedAt.Store(f.cfg.Now().UnixNano())
 	}
-	f.applied.Add(int64(len(changes)))
-	f.appliedAt.Store(f.cfg.Now().UnixNano())
-	left := &atomic.Int64{}
-	left.Store(int64(len(changes)))
-	for _, c := range changes {
-		f.apply(c, func() {
-			if left.Add(-1) == 0 {
-				then()
-			}
-		})
-	}
+	f.apply(changes, then)
 }
 
 // announce sends an edit to the others and notes whom to wait for.

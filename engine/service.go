@@ -7,10 +7,12 @@ import (
 
 // Announcer tells the shards that own a link of its new version: here, and on every other instance. Safe for concurrent use.
 type Announcer interface {
-	// Announce returns when this instance answers with l, and says how many of the live instances do; it waits a bounded time
-	// for the others. An edit is in force whether or not all have confirmed it. c with ID 0 is no change: nothing is sent.
+	// Announce returns when the live instances, this one first, answer with l, or after a bounded time, and says how many of
+	// them do. An edit is in force whether or not all have confirmed it. c with ID 0 is no change, as a repeat makes none: then
+	// what l is by now is told once more, so that the answer says how far that has got.
 	Announce(ctx context.Context, l Link, c Change) Propagation
-	// AnnounceMany does the same for the changes of an import, whose links are read again when they are asked for.
+	// AnnounceMany does the same for the changes of an import, whose links are read again when they are asked for. Those with
+	// ID 0 are left out.
 	AnnounceMany(ctx context.Context, changes []Change) Propagation
 }
 

@@ -2,9 +2,11 @@ package testservices
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
@@ -48,12 +50,29 @@ func (p *Proxy) URL(server string) (string, error) {
 // Down cuts all connections and refuses new ones.
 func (p *Proxy) Down() { p.proxy.Stop() }
 
+// upTimeout bounds how long Up waits for its port: a process that is being started holds the old listener until it is executed.
+const upTimeout = 5 * time.Second
+
 // Up accepts connections again.
 func (p *Proxy) Up() error {
-	if err := p.proxy.Start(); err != nil {
-		return fmt.Errorf("start proxy: %w", err)
+	timeout := time.After(upTimeout)
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		err := p.proxy.Start()
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("start proxy: %w", err)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			return err
+		}
 	}
-	return nil
 }
 
 // Reset cuts all connections; new ones are accepted at once.

@@ -167,3 +167,23 @@ func TestProxyURL(t *testing.T) {
 		t.Errorf("URL of nonsense: %v", err)
 	}
 }
+
+// TestProxyWaitsForItsPort has somebody else hold the port for a while, as a process that is being started does.
+func TestProxyWaitsForItsPort(t *testing.T) {
+	p, err := StartProxy("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	p.Down()
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", p.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := time.AfterFunc(5*pollInterval, func() { _ = l.Close() })
+	defer closed.Stop()
+	if err := p.Up(); err != nil {
+		t.Errorf("Up = %v, want the port once it is free", err)
+	}
+}
