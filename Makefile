@@ -20,7 +20,7 @@ LOADTEST ?=
 LOADTEST_OUT ?= loadtest/results
 
 .DEFAULT_GOAL := help
-.PHONY: help build run packages test race lint fmt cover bench-smoke fuzz-smoke e2e bench bench-short compare loadtest loadtest-minute chaos chaos-short soak clean deploy-check vulnerabilities pgo
+.PHONY: help build run packages test race lint fmt cover bench-smoke fuzz-smoke e2e bench bench-short compare loadtest loadtest-minute chaos chaos-short faults soak clean deploy-check vulnerabilities pgo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ chaos: packages ## every fault of the table in full, hours; RUN=regexp SEED= REP
 
 chaos-short: packages ## the short form: lost clicks, wrong answers and errors fail, a slow machine does not; RUN=regexp SEED=
 	$(GO) run ./loadtest/chaos -short $(if $(RUN),-run '$(RUN)') $(if $(SEED),-seed $(SEED)) $(if $(REPORT),-report $(REPORT))
+
+faults: packages ## the fault tests on Postgres and Redis in the form that holds times to what is promised, one at a time, 15 minutes
+	@CAROM_FAULT_SECONDS=60 .ci/gotest -count=1 -parallel 1 -timeout 60m ./cmd/carom/faults
 
 soak: packages ## load for DURATION, with kills, restarts and services that go, in turn
 	$(GO) run ./loadtest/chaos -run S1 -soak $(DURATION) $(if $(SEED),-seed $(SEED)) $(if $(REPORT),-report $(REPORT))

@@ -152,32 +152,8 @@ func TestClusterReplayThroughAKill(t *testing.T) {
 			t.Fatalf("the last replay ended with %d, want every click answered", code)
 		}
 	}
-	answered := readAnswered(t, answeredFile)
-	if len(answered) != repeat*len(sample) {
-		t.Fatalf("%d clicks answered, want %d", len(answered), repeat*len(sample))
-	}
-	api := ask(t, c.nginx)
 	waitDrained(t, c)
-	raw, err := api.Clicks(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored := count(raw, mark)
-	lost, twice := 0, 0
-	for name := range answered {
-		if stored[name] == 0 {
-			lost++
-		}
-	}
-	for _, n := range stored {
-		if n > 1 {
-			twice++
-		}
-	}
-	t.Logf("%d clicks answered over a kill, %d stored, %d of them for requests whose answer was cut off", len(answered), len(raw), len(raw)-len(answered)+lost)
-	if lost > 0 || twice > 0 {
-		t.Errorf("%d answered clicks lost, %d counted twice, want none", lost, twice)
-	}
+	checkAnswered(t, ask(t, c.nginx), answeredFile, repeat*len(sample))
 }
 
 // waitDrained waits until no instance has a click that the store has not.

@@ -171,13 +171,19 @@ func TestReplayThroughKills(t *testing.T) {
 	}
 	stop(t, p) // drains: what was answered is in the store when it is gone
 
+	p = start(t, dir)
+	defer stop(t, p)
+	checkAnswered(t, ask(t, p), answeredFile, total)
+}
+
+// checkAnswered checks that total clicks were answered, that each of them is stored once and every other one at most once, and that
+// the totals that readers see are those of the single clicks.
+func checkAnswered(t *testing.T, api *program.API, answeredFile string, total int) {
+	t.Helper()
 	answered := readAnswered(t, answeredFile)
 	if len(answered) != total {
 		t.Fatalf("%d clicks answered, want %d", len(answered), total)
 	}
-	p = start(t, dir)
-	defer stop(t, p)
-	api := ask(t, p)
 	raw, err := api.Clicks(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -197,16 +203,15 @@ func TestReplayThroughKills(t *testing.T) {
 			unanswered++
 		}
 	}
-	t.Logf("%d clicks answered over %d kills, %d stored, %d of them for requests whose answer was cut off", total, kills, len(raw), unanswered)
+	t.Logf("%d clicks answered over the kills, %d stored, %d of them for requests whose answer was cut off", total, len(raw), unanswered)
 	if lost > 0 || twice > 0 {
 		t.Errorf("%d answered clicks lost, %d counted twice, want none", lost, twice)
 	}
-	// The totals that readers see are those of the raw clicks.
 	links, err := api.Links(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	totals := map[string]int64{}
+	totals, hours := map[string]int64{}, map[string]int64{}
 	for _, l := range links {
 		s, err := api.Stats(t.Context(), l)
 		if err != nil {
@@ -216,8 +221,12 @@ func TestReplayThroughKills(t *testing.T) {
 		if l.Clicks != s.Clicks {
 			t.Errorf("link %s says %d clicks, its stats say %d", l.Code, l.Clicks, s.Clicks)
 		}
+		for _, point := range s.Series {
+			hours[l.Code+" "+hour(point.Start)] += point.Clicks
+		}
 	}
 	compare(t, "clicks", totals, count(raw, func(c *program.Click) string { return c.Code }))
+	compare(t, "clicks by link and hour", hours, count(raw, func(c *program.Click) string { return c.Code + " " + hour(c.At) }))
 }
 
 // killAfter kills p in a goroutine of its own when it has recorded some clicks of this run, or when load is over, whichever comes

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"net"
 	"strings"
 	"sync"
@@ -114,12 +115,9 @@ func TestInstancesThatMigrateAtOnce(t *testing.T) {
 			}
 			var log strings.Builder
 			var starting sync.WaitGroup
-			for i := range 3 {
-				cfg := postgres.Config{URL: url, ExecMode: mode}
-				if i == 0 {
-					cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-				}
-				s := open(t, cfg)
+			logger := slog.New(slog.NewTextHandler(&log, nil))
+			for range 3 {
+				s := open(t, postgres.Config{URL: url, ExecMode: mode, Logger: logger})
 				starting.Go(func() {
 					if err := s.Prepare(t.Context()); err != nil {
 						t.Errorf("Prepare = %v", err)
@@ -127,6 +125,10 @@ func TestInstancesThatMigrateAtOnce(t *testing.T) {
 				})
 			}
 			starting.Wait()
+			migrations, err := filepath.Glob("migrations/*.sql")
+			if n := strings.Count(log.String(), "store migrated"); err != nil || len(migrations) == 0 || n != len(migrations) {
+				t.Errorf("%d migrations were applied (%v), want each of %d once:\n%s", n, err, len(migrations), &log)
+			}
 			if err := unprepared.Prepare(t.Context()); err != nil {
 				t.Errorf("Prepare of a migrated database with SkipMigrate = %v", err)
 			}

@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// arrivalMax is a bound that a busy machine keeps, too; what is promised, and measured, is 3 s without the bus.
-const arrivalMax = 10 * time.Second
-
 // TestEditsArrive edits on one instance and reads on another, until the new target is seen there.
 func TestEditsArrive(t *testing.T) {
 	edits := 300
@@ -23,11 +20,10 @@ func TestEditsArrive(t *testing.T) {
 	for range edits {
 		x, y := e.edit()
 		answered, arrived = append(answered, x), append(arrived, x+y)
-		if x+y > arrivalMax/2 {
-			t.Errorf("an edit arrived after %v", x+y)
-		}
 	}
 	t.Logf("answered in %s; seen elsewhere, from the request on, in %s", percentiles(answered), percentiles(arrived))
+	held(t, "p99 of edits", percentile(arrived, 0.99), editBar)
+	held(t, "slowest edit", percentile(arrived, 1), editMaxBar)
 
 	// A link that is made on one instance, with its 404 in the other's memory.
 	var made []time.Duration
@@ -38,7 +34,7 @@ func TestEditsArrive(t *testing.T) {
 		shorten(t, a, map[string]any{"code": code, "url": "https://example.com/"})
 		made = append(made, until(t, "a new link is found", func() bool { return visited(t, b, code).status == 302 }))
 	}
-	t.Logf("a new link is found elsewhere in %s", percentiles(made))
+	held(t, "slowest new link", percentile(made, 1), editMaxBar)
 	stop(t, a)
 	stop(t, b)
 }
@@ -69,10 +65,7 @@ func TestEditsArriveWithoutTheBus(t *testing.T) {
 			answered, arrived := e.edit()
 			slowest = max(slowest, answered+arrived)
 		}
-		t.Logf("%s: the slowest edit arrived %v after its request", cut.how, slowest)
-		if slowest > arrivalMax {
-			t.Errorf("%s: an edit arrived after %v", cut.how, slowest)
-		}
+		held(t, "slowest edit, "+cut.how, slowest, editWithoutBar)
 		if cut.how == "down" {
 			if err := proxy.Up(); err != nil {
 				t.Fatal(err)
@@ -105,15 +98,13 @@ func TestEditsArriveThroughATamperedBus(t *testing.T) {
 	for range edits {
 		x, y := e.edit()
 		arrived = append(arrived, x+y)
-		if x+y > arrivalMax {
-			t.Errorf("an edit arrived after %v", x+y)
-		}
 	}
 	gaps, err := b.api.Metric(t.Context(), "carom_actors_feed_gaps_total")
 	if err != nil || gaps == 0 {
 		t.Errorf("%v gaps were seen (%v), so the test shows nothing", gaps, err)
 	}
 	t.Logf("%d edits, seen elsewhere, from the request on, in %s; %v gaps were seen there", edits, percentiles(arrived), gaps)
+	held(t, "slowest edit", percentile(arrived, 1), editWithoutBar)
 	proxy.Heal(t.Context())
 	waitTogether(t, a, b)
 	stop(t, a)

@@ -216,6 +216,17 @@ func (l *load) count(kind, phase string, status int) int {
 	return c.statuses[status]
 }
 
+// slowest is how long a kind of visitor waited for an answer in a phase at most.
+func (l *load) slowest(kind, phase string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.tallies[kind+" "+phase]
+	if c == nil {
+		return 0
+	}
+	return percentile(c.latencies, 1)
+}
+
 // log shows what was answered, and how fast.
 func (l *load) log() {
 	l.t.Helper()
@@ -226,15 +237,21 @@ func (l *load) log() {
 	}
 }
 
+// percentile is the time that a part p of latencies, which it sorts, does not exceed; 0 of none.
+func percentile(latencies []time.Duration, p float64) time.Duration {
+	if len(latencies) == 0 {
+		return 0
+	}
+	slices.Sort(latencies)
+	return latencies[int(p*float64(len(latencies)-1))]
+}
+
 // percentiles writes a distribution down.
 func percentiles(latencies []time.Duration) string {
 	if len(latencies) == 0 {
 		return "nothing measured"
 	}
-	slices.Sort(latencies)
-	at := func(p float64) time.Duration {
-		return latencies[int(p*float64(len(latencies)-1))].Round(10 * time.Microsecond)
-	}
+	at := func(p float64) time.Duration { return percentile(latencies, p).Round(10 * time.Microsecond) }
 	return fmt.Sprintf("p50 %v, p99 %v, max %v of %d", at(0.5), at(0.99), at(1), len(latencies))
 }
 

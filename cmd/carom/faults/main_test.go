@@ -18,7 +18,7 @@ const (
 	envRace     = "E2E_RACE"            // not empty: carom runs under the race detector
 	envCoverDir = "E2E_GOCOVERDIR"      // where carom leaves its coverage
 	envCoverPkg = "E2E_COVERPKG"        // the packages it is measured in
-	envSeconds  = "CAROM_FAULT_SECONDS" // how long a fault lasts; with 10 or more, there are also more edits
+	envSeconds  = "CAROM_FAULT_SECONDS" // how long a fault lasts; with 10 or more there are more edits, too, and times are held to what is promised
 )
 
 // faultDefault is long enough for every time-out on the way of a click but the longest.

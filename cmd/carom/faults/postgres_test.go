@@ -41,6 +41,7 @@ func TestPostgresDown(t *testing.T) {
 	if l.count("cold", "before", 302) == 0 || l.count("cold", "down", 503) == 0 || l.count("cold", "down", 302) != 0 || l.count("cold", "after", 302) == 0 {
 		t.Error("cold links were not served before, refused during and served after the fault")
 	}
+	held(t, "slowest refusal", l.slowest("cold", "down"), refusalBar)
 	for _, code := range cold[:20] {
 		until(t, code+" is served afterwards", func() bool { return visited(t, i, code).status == 302 })
 	}

@@ -59,11 +59,15 @@ func TestRateLimitHoldsAcrossInstances(t *testing.T) {
 	workers.Wait()
 	took := time.Since(began)
 	refilled := int64(limit * took / perTime)
-	// Within 10 % where the exchanges keep their time; a machine that delays them by as much as they take must not fail the test. Without
-	// any exchange it would be twice the limit.
+	// A machine that delays the exchanges by as much as they take must not fail the short form. Without any exchange it would be
+	// twice the limit.
+	slack := int64(limit / 2)
+	if long() {
+		slack = limit / 10
+	}
 	for k := range allowed {
-		if n := allowed[k].Load(); n < limit/2 || n > limit*3/2+refilled {
-			t.Errorf("client %d: %d requests allowed in %v, want %d and the %d that came free meanwhile, within half", k, n, took, limit, refilled)
+		if n := allowed[k].Load(); n < limit-slack || n > limit+slack+refilled {
+			t.Errorf("client %d: %d requests allowed in %v, want %d and the %d that came free meanwhile, within %d", k, n, took, limit, refilled, slack)
 		}
 	}
 	t.Logf("a limit of %d on two instances: %v, %v and %v ... allowed in %v", limit, allowed[0].Load(), allowed[1].Load(), allowed[2].Load(), took)

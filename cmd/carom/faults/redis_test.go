@@ -27,9 +27,7 @@ func TestRedisFaults(t *testing.T) {
 	healed := func(phase string) {
 		t.Helper()
 		l.enter("after " + phase)
-		took, _ := waitHealth(t, a, "feed", "pass")
-		also, _ := waitHealth(t, b, "feed", "pass")
-		t.Logf("after %s: feeds are healthy after %v", phase, took+also)
+		held(t, "feeds are healthy after "+phase, waitBus(t, true, a, b), feedBar)
 		waitTogether(t, a, b)
 		e.edits("after " + phase)
 	}
@@ -38,6 +36,7 @@ func TestRedisFaults(t *testing.T) {
 	l.enter("down")
 	redis.Stop()
 	e.during(l, "down", each)
+	waitBus(t, false, a, b)
 	if err := redis.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +46,7 @@ func TestRedisFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.during(l, "black hole", each)
+	waitBus(t, false, a, b)
 	proxy.Heal(t.Context())
 	healed("black hole")
 
@@ -80,20 +80,45 @@ func TestRedisFailover(t *testing.T) {
 	a, b := start(t, t.TempDir(), env...), start(t, t.TempDir(), env...)
 	waitTogether(t, a, b)
 	e := newEditor(t, a, b)
+	l := startLoad(t)
+	hot := shortenMany(t, a, "hot", 40)
+	l.hot(a, hot)
+	l.hot(b, hot)
 	e.edits("before")
+	l.enter("failing over")
 	was := sentinel.Master.Addr()
 	sentinel.Master.Kill()
 	took := until(t, "the Sentinel has another master", func() bool {
 		now, err := sentinel.MasterAddr(t.Context())
 		return err == nil && now != was
 	})
-	began := time.Now()
-	e.edits("failed over")
+	t.Logf("the Sentinel took %v", took)
+	held(t, "feeds are healthy after the failover", waitBus(t, true, a, b), feedBar)
 	waitTogether(t, a, b)
-	t.Logf("the Sentinel took %v; edits are acknowledged again %v later", took, time.Since(began))
+	l.enter("after")
 	e.edits("after")
+	l.stop()
+	l.log()
+	l.wantHits()
+	l.wantStoredOnce(a, b)
 	stop(t, a)
 	stop(t, b)
+}
+
+// waitBus waits until each instance hears the bus, or knows that it does not, and returns how long that took.
+func waitBus(t *testing.T, heard bool, instances ...*instance) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for _, i := range instances {
+		until(t, fmt.Sprintf("hears the bus: %v", heard), func() bool {
+			healthy, err := i.api.Metric(t.Context(), "carom_actors_feed_bus_healthy")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return (healthy == 1) == heard
+		})
+	}
+	return time.Since(began)
 }
 
 // editor edits one link on one instance and reads it on another.
