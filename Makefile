@@ -31,7 +31,7 @@ build: ## bin/carom
 run: ## serve on :8080 with its data in ./carom-data
 	$(GO) run ./cmd/carom serve
 
-packages: ## find or install what the tests talk to: postgres, redis, nginx, haproxy, jq
+packages: ## find or install what the tests use: Postgres, PgBouncer, Redis, nginx, HAProxy, Prometheus, jq, strace, shellcheck
 	@.ci/packages
 
 test: packages ## every test; a skipped one fails
