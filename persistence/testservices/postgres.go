@@ -20,6 +20,8 @@ type PostgresConfig struct {
 	Durable bool
 	// Settings are further "name=value" settings of the server.
 	Settings []string
+	// Certificate, when not nil, has the server speak TLS with whoever asks for it.
+	Certificate *Certificate
 }
 
 // Postgres is a cluster of its own, with the superuser "postgres" and no password.
@@ -74,6 +76,13 @@ func startPostgres(cfg PostgresConfig, dir, initdb, server string, cred *syscall
 	}
 	if !cfg.Durable {
 		settings = append(settings, "fsync=off", "full_page_writes=off", "synchronous_commit=off")
+	}
+	if cfg.Certificate != nil {
+		own, err := cfg.Certificate.copyTo(dir, cred)
+		if err != nil {
+			return nil, err
+		}
+		settings = append(settings, "ssl=on", "ssl_cert_file="+own.Cert, "ssl_key_file="+own.Key)
 	}
 	args := []string{"-D", data}
 	for _, s := range append(settings, cfg.Settings...) {

@@ -286,7 +286,12 @@ func proxied(t *testing.T, addr, url string) (*testservices.Proxy, string) {
 // ownPostgres is a server that the test may stop.
 func ownPostgres(t *testing.T) *testservices.Postgres {
 	t.Helper()
-	pg, err := testservices.StartPostgres(testservices.PostgresConfig{Durable: true})
+	return startPostgres(t, testservices.PostgresConfig{Durable: true})
+}
+
+func startPostgres(t *testing.T, cfg testservices.PostgresConfig) *testservices.Postgres {
+	t.Helper()
+	pg, err := testservices.StartPostgres(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
