@@ -135,7 +135,7 @@ func BenchmarkBufferedWriteTwin(b *testing.B) {
 	w := bufio.NewWriterSize(f, 64<<10)
 	var mu sync.Mutex
 	c := twoSlots()
-	buf := make([]byte, 256)
+	buf := make([]byte, 2*slotSize)
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		mu.Lock()
@@ -160,11 +160,11 @@ func BenchmarkWriteTwin(b *testing.B) {
 	}
 	defer f.Close()
 	c := twoSlots()
-	buf := make([]byte, 256)
+	buf := make([]byte, 2*slotSize)
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		storeWord(buf, 0, putWhole(buf, &c, 1, 1))
-		if _, err := f.WriteAt(buf, int64(n%(1<<20))*256); err != nil {
+		if _, err := f.WriteAt(buf, int64(n%(1<<20))*2*slotSize); err != nil {
 			b.Fatal(err)
 		}
 	}

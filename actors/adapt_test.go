@@ -1,0 +1,83 @@
+package actors
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carom-dev/carom/engine"
+)
+
+// pacedStore has something done before each batch.
+type pacedStore struct {
+	*fakeStore
+	before func(clicks int)
+}
+
+func (s *pacedStore) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
+	s.before(len(b.Clicks))
+	return s.fakeStore.WriteClicks(ctx, b)
+}
+
+// TestBatchesGrowWhileTheWriterCatchesUp holds that full batches double up to a bound while the store is quick, stay as they are
+// while it is slow, and are as before once the writer has caught up.
+func TestBatchesGrowWhileTheWriterCatchesUp(t *testing.T) {
+	const most, backlog = 10, 200
+	for _, store := range []struct {
+		name string
+		took time.Duration // by a batch
+		want []int         // the first sizes
+	}{
+		{"quick", quickFlush - 1, []int{10, 20, 40, 40}},
+		{"slow", quickFlush, []int{10, 10, 10, 10}},
+	} {
+		t.Run(store.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake, journal := newFakeStore(), newFakeJournal(1)
+				var sizes []int
+				paced := &pacedStore{fake, func(clicks int) {
+					time.Sleep(store.took) //nolint:forbidigo // the bubble's clock
+					sizes = append(sizes, clicks)
+				}}
+				for n := range backlog {
+					journal.append(0, engine.Click{Link: engine.LinkID(n + 1)})
+				}
+				cfg := Config{
+					Journal: journal, Clicks: paced, Changes: &fakeLog{}, BatchMax: most, BatchInterval: time.Second,
+					Shards: 1, CacheBytes: 1 << 20, Links: fake, SetAside: func(engine.Click, error) error { return nil },
+				}
+				a, err := New(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				stored := func(n int) {
+					for len(fake.clicks()) < n {
+						time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
+					}
+				}
+				a.Start(t.Context())
+				stored(backlog)
+				if len(sizes) < len(store.want) || !slices.Equal(sizes[:len(store.want)], store.want) {
+					t.Errorf("batches of %v clicks, want them to begin with %v", sizes, store.want)
+				}
+				if biggest := slices.Max(sizes); biggest > most*batchGrowMax {
+					t.Errorf("a batch of %d clicks, want at most %d", biggest, most*batchGrowMax)
+				}
+				time.Sleep(2 * time.Second) //nolint:forbidigo // the bubble's clock: a round with nothing to store
+				caughtUp := len(sizes)
+				for n := range 2 * most {
+					journal.append(0, engine.Click{Link: engine.LinkID(n + 1)})
+				}
+				stored(backlog + 2*most)
+				if sizes[caughtUp] != most {
+					t.Errorf("the first batch after catching up has %d clicks, want %d", sizes[caughtUp], most)
+				}
+				if err := a.Stop(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
