@@ -8,7 +8,8 @@ import (
 // LinkLoader reads links for the published tables. Safe for concurrent use.
 type LinkLoader interface {
 	// LoadLinks reads the links of keys in one query and returns those that exist, in any order; a key that is not among the
-	// results has no link. The context bounds the wait. An error says nothing about any key.
+	// results has no link. Title, times of creation and change, and clicks, which no table publishes, may be left out. The
+	// context bounds the wait. An error says nothing about any key.
 	LoadLinks(ctx context.Context, keys []Key) ([]Link, error)
 }
 

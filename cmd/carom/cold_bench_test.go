@@ -30,7 +30,7 @@ const (
 // "cpu-x" are how many times the batched way is better.
 func BenchmarkColdLinks(b *testing.B) {
 	c := newColdBench(b)
-	for _, visitors := range []int{500, 128, 16, 1} {
+	for _, visitors := range []int{2000, 500, 128, 16, 1} {
 		b.Run(fmt.Sprintf("%d at once", visitors), func(b *testing.B) {
 			const turn = 5000
 			var batched, plain coldTurns

@@ -19,27 +19,38 @@ const selectLinks = "SELECT " + linkColumns + ", coalesce(t.clicks, 0) FROM link
 
 func scanLink(row pgx.Row) (engine.Link, error) {
 	var l engine.Link
-	var id, domain, version int64
-	var status int32
-	var since, until *time.Time
-	var visits *int64
-	err := row.Scan(&id, &domain, &l.Code, &l.Target, &l.Title, &l.Active, &status, &since, &until, &visits,
-		&l.ForwardQuery, &version, &l.CreatedAt, &l.UpdatedAt, &l.Clicks)
+	var domain int64
+	var v linkValues
+	err := row.Scan(&v.id, &domain, &l.Code, &l.Target, &l.Title, &l.Active, &v.status, &v.since, &v.until, &v.visits,
+		&l.ForwardQuery, &v.version, &l.CreatedAt, &l.UpdatedAt, &l.Clicks)
 	if err != nil {
 		return engine.Link{}, err
 	}
-	l.ID, l.Domain, l.Version, l.RedirectStatus = engine.LinkID(id), engine.DomainID(domain), uint64(version), int(status)
-	if since != nil {
-		l.ValidSince = *since
+	l.Domain = engine.DomainID(domain)
+	v.into(&l)
+	return l, nil
+}
+
+// linkValues are values of a row whose types are not a link's own.
+type linkValues struct {
+	id, version  int64
+	status       int32
+	since, until *time.Time
+	visits       *int64
+}
+
+func (v *linkValues) into(l *engine.Link) {
+	l.ID, l.Version, l.RedirectStatus = engine.LinkID(v.id), uint64(v.version), int(v.status)
+	if v.since != nil {
+		l.ValidSince = *v.since
 	}
-	if until != nil {
-		l.ValidUntil = *until
+	if v.until != nil {
+		l.ValidUntil = *v.until
 	}
-	if visits != nil {
-		l.MaxVisits = *visits
+	if v.visits != nil {
+		l.MaxVisits = *v.visits
 	}
 	l.Normalize()
-	return l, nil
 }
 
 // linkRows are links as one array a column, so that one statement takes any number of them.

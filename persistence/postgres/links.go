@@ -12,11 +12,17 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
-// selectByCodes reads the links of a domain by their codes, which are joined by codeSeparator, without their clicks, which no table publishes.
+// byCodes chooses links of a domain by their codes, which are joined by codeSeparator.
 // Inside the SELECT of their own the planner can't count the codes: it makes one plan for any number of them and keeps it, where it would
 // otherwise plan each query for a few codes afresh, which costs as much as running it.
-const selectByCodes = "SELECT " + linkColumns + ", 0::bigint FROM links l WHERE l.domain_id = $1::integer " +
+const byCodes = " FROM links l WHERE l.domain_id = $1::integer " +
 	"AND l.code = ANY((SELECT string_to_array($2::text, '" + codeSeparator + "'))::text[])"
+
+// loadByCodes reads what tables publish; selectByCodes everything but the clicks.
+const (
+	loadByCodes   = "SELECT " + loadColumns + byCodes
+	selectByCodes = "SELECT " + linkColumns + ", 0::bigint" + byCodes
+)
 
 // codeSeparator is in no code.
 const codeSeparator = ","
@@ -30,17 +36,20 @@ func (s *Store) LoadLinks(ctx context.Context, keys []engine.Key) ([]engine.Link
 	links := make([]engine.Link, 0, len(keys))
 	err := s.read(ctx, "load links", func(ctx context.Context, conn *pgx.Conn) error {
 		links = links[:0]
-		take := func(rows pgx.Rows) error {
-			l, err := scanLoaded(rows)
-			links = append(links, l)
-			return err
+		take := func(domain int32) func(pgx.Rows) error {
+			return func(rows pgx.Rows) error {
+				l, err := scanLoaded(rows)
+				l.Domain = engine.DomainID(domain)
+				links = append(links, l)
+				return err
+			}
 		}
 		if len(asks) == 1 {
-			return scan(ctx, conn, take, selectByCodes, asks[0].domain, asks[0].codes)
+			return scan(ctx, conn, take(asks[0].domain), loadByCodes, asks[0].domain, asks[0].codes)
 		}
 		batch := &pgx.Batch{}
 		for _, ask := range asks {
-			batch.Queue(selectByCodes, ask.domain, ask.codes).Query(func(rows pgx.Rows) error { return scanRows(rows, take) })
+			batch.Queue(loadByCodes, ask.domain, ask.codes).Query(func(rows pgx.Rows) error { return scanRows(rows, take(ask.domain)) })
 		}
 		return conn.SendBatch(ctx, batch).Close()
 	})
@@ -50,7 +59,7 @@ func (s *Store) LoadLinks(ctx context.Context, keys []engine.Key) ([]engine.Link
 	return links, nil
 }
 
-// domainCodes are the arguments of selectByCodes.
+// domainCodes are the arguments of byCodes.
 type domainCodes struct {
 	domain int32
 	codes  string

@@ -11,26 +11,38 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
-// errLinkRow says that a row is not what linkColumns ask for.
+// loadColumns are read by scanLoaded: what tables publish. A row with all columns took Postgres and this process a tenth longer.
+const loadColumns = "l.id, l.code, l.target, l.active, l.redirect_status, l.valid_since, l.valid_until, l.max_visits, l.forward_query, l.version"
+
+// errLinkRow says that a row is not what loadColumns ask for.
 var errLinkRow = errors.New("a row of links can't be read")
 
-// scanLoaded is scanLink for look-ups, which come by the thousand: it reads Postgres' binary format itself, where the row has it, as pgx would
-// go through a plan for each value. In the mode "exec" rows are text.
+// scanLoaded is for look-ups, which come by the thousand: it reads Postgres' binary format itself, where the row has it, as pgx would
+// go through a plan for each value. In the mode "exec" rows are text. The domain is left to the caller.
 func scanLoaded(rows pgx.Rows) (engine.Link, error) {
 	for _, field := range rows.FieldDescriptions() {
 		if field.Format != pgx.BinaryFormatCode && field.DataTypeOID != pgtype.TextOID { // text is the same in both
-			return scanLink(rows)
+			return scanLoadedText(rows)
 		}
 	}
 	r := wireRow{values: rows.RawValues()}
 	l := engine.Link{
-		ID: engine.LinkID(r.number(8)), Domain: engine.DomainID(r.number(4)), Code: r.text(), Target: r.text(), Title: r.text(), Active: r.number(1) != 0,
-		RedirectStatus: int(r.number(2)), ValidSince: r.time(), ValidUntil: r.time(), MaxVisits: r.number(8), ForwardQuery: r.number(1) != 0,
-		Version: uint64(r.number(8)), CreatedAt: r.time(), UpdatedAt: r.time(), Clicks: r.number(8),
+		ID: engine.LinkID(r.number(8)), Code: r.text(), Target: r.text(), Active: r.number(1) != 0, RedirectStatus: int(r.number(2)),
+		ValidSince: r.time(), ValidUntil: r.time(), MaxVisits: r.number(8), ForwardQuery: r.number(1) != 0, Version: uint64(r.number(8)),
 	}
 	if r.broken || len(r.values) > 0 {
 		return engine.Link{}, errLinkRow
 	}
+	return l, nil
+}
+
+func scanLoadedText(row pgx.Row) (engine.Link, error) {
+	var l engine.Link
+	var v linkValues
+	if err := row.Scan(&v.id, &l.Code, &l.Target, &l.Active, &v.status, &v.since, &v.until, &v.visits, &l.ForwardQuery, &v.version); err != nil {
+		return engine.Link{}, err
+	}
+	v.into(&l)
 	return l, nil
 }
 
