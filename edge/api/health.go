@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -14,68 +13,99 @@ import (
 const (
 	// healthTimeout is the longest a check may take.
 	healthTimeout = 2 * time.Second
-	// healthTTL is how long results are given again: however often health is asked, the parts are asked once a second.
+	// healthTTL is how long a result is given again: however often health is asked, a part is asked once a second.
 	healthTTL = time.Second
+	// healthPatience is the longest that who asks waits: below the time-outs of balancers, kubelets and scrapes, which must learn
+	// that hits are served while a part hangs.
+	healthPatience = 200 * time.Millisecond
 )
 
 // health asks the parts, all at once and within a bound. Safe for concurrent use.
 type health struct {
 	checks []engine.HealthCheck
-	busy   []atomic.Bool // a check that has not returned is not asked again
 	now    func() time.Time
 
-	mu      sync.Mutex // guards what is below, and joins those who ask at once
-	results []engine.Health
-	until   time.Time
+	mu    sync.Mutex // guards parts
+	parts []part
+}
+
+// part is what is known of one check.
+type part struct {
+	last engine.Health
+	at   time.Time // when last came; zero: never
+
+	began time.Time     // of the check that is under way; zero: none is
+	done  chan struct{} // closed at its end
 }
 
 func newHealth(checks []engine.HealthCheck, now func() time.Time) *health {
-	return &health{checks: checks, busy: make([]atomic.Bool, len(checks)), now: now}
+	return &health{checks: checks, now: now, parts: make([]part, len(checks))}
 }
 
-// ask returns a result a check, at most healthTTL old.
+// ask returns a result a check within healthPatience. It is at most healthTTL old; of a part that takes longer to answer it is the
+// last one, and a fail once healthTimeout is over.
 func (h *health) ask() []engine.Health {
+	patience := time.After(healthPatience)
+	for _, done := range h.begin() {
+		select {
+		case <-done:
+		case <-patience:
+			return h.results()
+		}
+	}
+	return h.results()
+}
+
+// begin asks the parts whose results are old, and returns the ends of the checks that may still come within healthPatience.
+func (h *health) begin() []<-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.results == nil || !h.now().Before(h.until) {
-		h.results = h.askLocked()
-		h.until = h.now().Add(healthTTL)
+	now := h.now()
+	var ends []<-chan struct{}
+	for i := range h.parts {
+		p := &h.parts[i]
+		if p.began.IsZero() {
+			if !p.at.IsZero() && now.Sub(p.at) < healthTTL {
+				continue
+			}
+			p.began, p.done = now, make(chan struct{})
+			go h.check(i, p.done) // ends with its check, of which there is one at a time
+		}
+		if now.Sub(p.began) < healthPatience {
+			ends = append(ends, p.done)
+		}
 	}
-	return h.results
+	return ends
 }
 
-func (h *health) askLocked() []engine.Health {
-	type result struct {
-		i      int
-		health engine.Health
-	}
+func (h *health) check(i int, done chan<- struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
 	defer cancel()
-	results := make([]engine.Health, len(h.checks))
-	answers := make(chan result, len(h.checks))
-	waiting := 0
-	for i := range h.checks {
-		results[i] = engine.Health{Status: engine.HealthFail, Reason: "no answer within " + healthTimeout.String(), Latency: healthTimeout}
-		if !h.busy[i].CompareAndSwap(false, true) {
-			continue
-		}
-		waiting++
-		go func() { // ends with its check; busy bounds it to one a check
-			defer h.busy[i].Store(false)
-			start := time.Now()
-			got := h.checks[i].Check(ctx)
-			if got.Latency == 0 {
-				got.Latency = time.Since(start)
-			}
-			answers <- result{i, got}
-		}()
+	start := time.Now()
+	got := h.checks[i].Check(ctx)
+	if got.Latency == 0 {
+		got.Latency = time.Since(start)
 	}
-	for range waiting {
-		select {
-		case r := <-answers:
-			results[r.i] = r.health
-		case <-ctx.Done():
-			return results
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := &h.parts[i]
+	p.last, p.at, p.began = got, h.now(), time.Time{}
+	close(done)
+}
+
+func (h *health) results() []engine.Health {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	results := make([]engine.Health, len(h.parts))
+	for i := range h.parts {
+		p := &h.parts[i]
+		switch results[i] = p.last; {
+		case p.began.IsZero():
+		case now.Sub(p.began) >= healthTimeout:
+			results[i] = engine.Health{Status: engine.HealthFail, Reason: "no answer within " + healthTimeout.String(), Latency: now.Sub(p.began)}
+		case p.at.IsZero():
+			results[i] = engine.Health{Status: engine.HealthWarn, Reason: "no answer yet", Latency: now.Sub(p.began)}
 		}
 	}
 	return results

@@ -64,31 +64,57 @@ func TestNotReadyWhileDraining(t *testing.T) {
 	}
 }
 
+// TestHealthOfASilentPart holds that who asks is answered soon whatever a part does, and that a part that hangs is told in the end.
 func TestHealthOfASilentPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
 		goOn := make(chan struct{})
-		silent := engine.HealthCheck{Name: "store", Critical: true, Check: func(context.Context) engine.Health {
-			asked.Add(1)
-			<-goOn
+		silent := engine.HealthCheck{Name: "store", Check: func(context.Context) engine.Health {
+			if asked.Add(1) > 1 {
+				<-goOn
+			}
 			return engine.Health{Status: engine.HealthPass}
 		}}
 		h := newHealth([]engine.HealthCheck{silent, check("journal", true, engine.Health{Status: engine.HealthPass})}, time.Now)
-		start := time.Now()
-		results := h.ask()
-		if took := time.Since(start); took != healthTimeout || results[0].Status != engine.HealthFail || results[1].Status != engine.HealthPass {
-			t.Errorf("ask = %+v after %v, want a fail and a pass after %v", results, took, healthTimeout)
+		want := func(when string, store engine.HealthStatus, within time.Duration) {
+			t.Helper()
+			start := time.Now()
+			results := h.ask()
+			if took := time.Since(start); took != within || results[0].Status != store || results[1].Status != engine.HealthPass {
+				t.Errorf("%s: %+v after %v, want %s and pass after %v", when, results, took, store, within)
+			}
 		}
+		want("well", engine.HealthPass, 0)
 		time.Sleep(healthTTL) //nolint:forbidigo // the bubble's clock
-		h.ask()
-		if n := asked.Load(); n != 1 {
-			t.Errorf("the silent part was asked %d times, want once while it does not answer", n)
+		want("silent", engine.HealthPass, healthPatience)
+		want("still silent, and not waited for again", engine.HealthPass, 0)
+		time.Sleep(healthTimeout) //nolint:forbidigo // the bubble's clock
+		want("given up", engine.HealthFail, 0)
+		if n := asked.Load(); n != 2 {
+			t.Errorf("the silent part was asked %d times, want twice: not again while it does not answer", n)
 		}
 		close(goOn)
 		synctest.Wait()
 		time.Sleep(healthTTL) //nolint:forbidigo // the bubble's clock
-		if results := h.ask(); results[0].Status != engine.HealthPass || asked.Load() != 2 {
-			t.Errorf("ask = %+v, want a pass once it answers again", results)
+		want("well again", engine.HealthPass, 0)
+	})
+}
+
+// TestHealthOfAPartThatWasNeverHeard holds that a start beside a store that hangs is ready all the same.
+func TestHealthOfAPartThatWasNeverHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := engine.HealthCheck{Name: "store", Check: func(ctx context.Context) engine.Health {
+			<-ctx.Done()
+			return engine.Health{Status: engine.HealthFail, Reason: "gone"}
+		}}
+		h := newHealth([]engine.HealthCheck{silent}, time.Now)
+		if got := h.ask(); got[0].Status != engine.HealthWarn || h.status(got) != engine.HealthWarn {
+			t.Errorf("health is %+v, want a warning until it is known", got)
+		}
+		time.Sleep(healthTimeout) //nolint:forbidigo // the bubble's clock
+		synctest.Wait()
+		if got := h.ask(); got[0].Reason != "gone" {
+			t.Errorf("health is %+v, want what the check said", got)
 		}
 	})
 }
