@@ -96,6 +96,7 @@ deploy-check: packages ## the files of deploy/ and .github/ held to each other a
 
 vulnerabilities: ## what is publicly known of the code that is used; needs the network
 	$(GO) run $(GOVULNCHECK) ./...
+	cd deploy/check && $(GO) run $(GOVULNCHECK) ./...
 
 pgo: ## the profile that the build optimises by, from two minutes of load; needs wrk
 	profiles/make-pgo

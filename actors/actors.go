@@ -28,7 +28,7 @@ type Config struct {
 	Names Names
 	// Changes is the log of edits that other instances make to the same store; nil when this is the only instance.
 	Changes ChangeLog
-	// Bus makes the others' edits arrive at once; nil without one: they arrive by the change log, within two seconds.
+	// Bus makes the others' edits arrive at once; nil without one: they arrive by the change log, within three seconds.
 	Bus engine.Bus
 
 	Shards        int           // a power of two from 1 to 1024; 0 means 16

@@ -340,7 +340,7 @@ func (f *feed) health(context.Context) engine.Health {
 		return engine.Health{Status: engine.HealthWarn, Reason: *reason}
 	}
 	if f.cfg.Bus != nil && !f.healthy.Load() {
-		return engine.Health{Status: engine.HealthWarn, Reason: "the bus is silent; edits of other instances arrive within two seconds, from the change log"}
+		return engine.Health{Status: engine.HealthWarn, Reason: "the bus is silent; edits of other instances arrive within three seconds, from the change log"}
 	}
 	return engine.Health{Status: engine.HealthPass}
 }

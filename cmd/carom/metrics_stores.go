@@ -20,7 +20,7 @@ func journalMetrics() []family {
 					w.Count(s.journal.Drops[reason], reason)
 				}
 			}),
-		level("carom_journal_unread_slots", "Slots of 64 bytes (128 in segments of an older version) that the writer has not read; a click takes one or a few.", func(s *scrape) float64 {
+		level("carom_journal_unread_bytes", "Bytes of the journal that the writer has not read, in whole slots of 64; in what a dead process left, space that it never used counts until it is read.", func(s *scrape) float64 {
 			n := uint64(0)
 			for _, lane := range s.journal.Unread {
 				n += lane

@@ -70,7 +70,7 @@ func TestAClickThatIsBeingWrittenIsNotOld(t *testing.T) {
 				t.Fatalf("the segment of %d slots is full", last.slots)
 			}
 			defer last.tail.Add(^uint64(0)) // Close waits for appenders
-			if s := j.Stats(); s.Unread[0] != 1 || !s.OldestUnread.Equal(later) {
+			if s := j.Stats(); s.Unread[0] != slotSize || !s.OldestUnread.Equal(later) {
 				t.Errorf("with a slot that is reserved and empty, Stats = %+v, want 1 unread slot of this moment, %s", s, later)
 			}
 		})

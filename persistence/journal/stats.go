@@ -16,7 +16,7 @@ const (
 	healthSyncLagBeats = 10              // so many intervals without a sync
 )
 
-// Stats are a journal's figures since it was opened. Segments, bytes and unread slots are those of now.
+// Stats are a journal's figures since it was opened. Segments and bytes are those of now.
 type Stats struct {
 	Segments        int
 	BytesUsed       int64 // segment files, those that wait for their next use included
@@ -29,9 +29,9 @@ type Stats struct {
 	DamagedSegments uint64            // put aside, or cut short
 	LostUserAgents  uint64            // clicks that were read without, as the record they refer to does not hold
 	Gaps            uint64            // places where segments are missing
-	Unread          []uint64
-	OldestUnread    time.Time     // of the oldest record that was not read; of a recovered segment, when that was made; zero: none
-	SyncLag         time.Duration // since the last sync, when there are records it did not cover
+	Unread          []uint64          // bytes that the lane's reader has not read, in whole slots
+	OldestUnread    time.Time         // of the oldest record that was not read; of a recovered segment, when that was made; zero: none
+	SyncLag         time.Duration     // since the last sync, when there are records it did not cover
 	SyncErrors      uint64
 }
 
@@ -57,7 +57,7 @@ func (j *Journal) Stats() Stats {
 			s.Appended += seg.recorded()
 			dirty = dirty || seg.dirty()
 			unread, oldest := seg.unread(pos)
-			s.Unread[i] += unread
+			s.Unread[i] += unread * seg.slotBytes()
 			if oldest.IsZero() {
 				oldest = j.cfg.Now() // it is being written at this moment
 			}
@@ -71,6 +71,14 @@ func (j *Journal) Stats() Stats {
 		s.SyncLag = max(0, j.cfg.Now().Sub(time.Unix(0, j.syncedAt.Load())))
 	}
 	return s
+}
+
+// slotBytes is how large the slots are, which recovered segments of an older version have larger.
+func (s *segment) slotBytes() uint64 {
+	if s.archive != nil {
+		return uint64(s.archive.slotBytes)
+	}
+	return slotSize
 }
 
 // unread is how many slots lie behind pos, and when the first of them was recorded; zero when its appender is still writing it.
