@@ -1,13 +1,16 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -102,8 +105,30 @@ func start(t *testing.T, dir string, env ...string) *program.Process {
 		if t.Failed() {
 			t.Logf("log of carom at %s:\n%s", p.Addr, log)
 		}
+		wantNoKey(t, dir, log)
 	})
 	return p
+}
+
+// wantNoKey looks for the admin key, which every test presents, in what a carom has said and left on the disk.
+func wantNoKey(t *testing.T, dir string, log *program.Tail) {
+	t.Helper()
+	if strings.Contains(log.String(), program.AdminKey) {
+		t.Errorf("the log has the admin key:\n%s", log)
+	}
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		if bytes.Contains(data, []byte(program.AdminKey)) {
+			t.Errorf("%s has the admin key", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // stop ends a carom kindly; it has to drain and to exit with 0. Under the race detector a race is another code.
