@@ -122,6 +122,26 @@ func (p *Postgres) Exec(ctx context.Context, database, text string, args ...any)
 	return errors.Join(err, conn.Close(ctx))
 }
 
+// Counts adds up the numbers that a query of names and numbers gives for each name, on a connection of its own to a database's URL.
+func Counts(ctx context.Context, url, query string) (counts map[string]int, err error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	rows, err := conn.Query(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("count: %w", err)
+	}
+	counts = map[string]int{}
+	var name string
+	var n int
+	if _, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error { counts[name] += n; return nil }); err != nil {
+		return nil, fmt.Errorf("count: %w", err)
+	}
+	return counts, nil
+}
+
 // unprivileged finds a user for Postgres, which refuses to run as root; nil when the caller is none.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {

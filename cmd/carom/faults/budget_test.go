@@ -5,9 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/carom-dev/carom/loadtest/client"
+	"github.com/carom-dev/carom/persistence/testservices"
 )
 
 const budget = 1000
@@ -83,23 +82,8 @@ func TestBudgetIsExactOnFourInstances(t *testing.T) {
 // leased is how many visits of each link an instance was granted and has neither given back nor stored the clicks of.
 func leased(t *testing.T, url string) map[string]int {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	held, err := testservices.Counts(t.Context(), url, "SELECT code, outstanding FROM visit_leases JOIN links ON links.id = link_id")
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := conn.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}()
-	rows, err := conn.Query(t.Context(), "SELECT code, outstanding FROM visit_leases JOIN links ON links.id = link_id")
-	if err != nil {
-		t.Fatal(err)
-	}
-	held := map[string]int{}
-	var code string
-	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&code, &n}, func() error { held[code] += n; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return held
