@@ -163,7 +163,8 @@ func (e *RejectedError) Unwrap() error { return e.Err }
 
 // ClickReader reads stored clicks and their rollups. Safe for concurrent use.
 type ClickReader interface {
-	// Clicks reads stored clicks in the order they were stored. CodeNotFound when q.Link is set and does not exist.
+	// Clicks reads stored clicks in the order they were stored; within a batch only those of one link are in order. CodeNotFound when q.Link
+	// is set and does not exist.
 	Clicks(ctx context.Context, q ClickQuery) ([]StoredClick, error)
 	// Stats reads totals and a series from the rollups; CodeNotFound when the link does not exist.
 	Stats(ctx context.Context, q StatsQuery) (Stats, error)

@@ -77,11 +77,23 @@ func moveLane(ctx context.Context, tx *sql.Tx, node engine.NodeID, m engine.Lane
 	return nil
 }
 
+// insertClicks stores clicks as runs, in the order of their links; those of one link stay in their order. Ids go on where the last run ends.
 func (s *Store) insertClicks(ctx context.Context, tx *sql.Tx, clicks []engine.Click) error {
-	err := s.hot.clicks.exec(ctx, tx, len(clicks), func(args []any, i int) []any {
-		c := &clicks[i]
-		return append(args, int64(c.Link), c.At, int64(c.Visitor), packAddress(c.Address), int64(c.Status), int64(c.Flags),
-			textOrNull(c.UserAgent), textOrNull(c.Referrer), textOrNull(c.Language))
+	if len(clicks) == 0 {
+		return nil
+	}
+	var last int64
+	err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'click_runs'").Scan(&last)
+	if err != nil {
+		return fmt.Errorf("read the last click's id: %w", err)
+	}
+	runs := runsOf(clicks, last)
+	var encoder runEncoder
+	data := make([]byte, 0, 32*len(clicks)) // of all runs: a statement takes several, whose bytes must stay until it has ended
+	err = s.hot.runs.exec(ctx, tx, len(runs), func(args []any, i int) []any {
+		r, start := &runs[i], len(data)
+		data = encoder.append(data, clicks, r.order)
+		return append(args, r.last, int64(r.link), int64(len(r.order)), r.firstAt, r.lastAt, data[start:])
 	})
 	switch {
 	case isRefused(err):
@@ -90,30 +102,6 @@ func (s *Store) insertClicks(ctx context.Context, tx *sql.Tx, clicks []engine.Cl
 		return fmt.Errorf("insert clicks: %w", err)
 	}
 	return nil
-}
-
-func textOrNull(b []byte) any {
-	if len(b) == 0 {
-		return nil
-	}
-	return engine.StoredText(b)
-}
-
-// packAddress puts a network into one integer, which SQLite keeps in at most 8 bytes and binds without a copy.
-func packAddress(a engine.TruncatedAddr) int64 {
-	var n int64
-	for _, b := range a {
-		n = n<<8 | int64(b)
-	}
-	return n
-}
-
-func unpackAddress(n int64) (a engine.TruncatedAddr) {
-	for i := len(a) - 1; i >= 0; i-- {
-		a[i] = byte(n)
-		n >>= 8
-	}
-	return a
 }
 
 // addRollups adds to the rollups and to the totals, which are their sums over all hours.

@@ -121,7 +121,7 @@ func wantSums(t *testing.T, path string, want int64) {
 	t.Helper()
 	db := raw(t, path)
 	for _, query := range []string{
-		"SELECT count(*) FROM clicks", "SELECT sum(clicks) FROM link_totals", "SELECT sum(visits) FROM link_totals",
+		"SELECT sum(clicks) FROM click_runs", "SELECT sum(clicks) FROM link_totals", "SELECT sum(visits) FROM link_totals",
 		"SELECT sum(clicks) FROM click_rollups WHERE dimension = 'clicks'", "SELECT sum(clicks) FROM click_rollups WHERE dimension = 'referrer'",
 	} {
 		var got int64

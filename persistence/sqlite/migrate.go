@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -12,23 +13,25 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migrate applies the migrations that the file does not have. The lock makes sure that nobody else does.
-func (s *Store) migrate(ctx context.Context) error {
+func migrations(db *sql.DB) (*goose.Provider, error) {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
-		return fmt.Errorf("find the migrations: %w", err)
+		return nil, fmt.Errorf("find the migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files,
-		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_versions"))
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files,
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_versions"),
+		goose.WithGoMigrations(goose.NewGoMigration(clicksToRunsVersion, &goose.GoFunc{RunTx: clicksToRuns}, nil)))
 	if err != nil {
-		return fmt.Errorf("read the migrations: %w", err)
+		return nil, fmt.Errorf("read the migrations: %w", err)
 	}
-	results, err := provider.Up(ctx)
+	return provider, nil
+}
+
+// migrate applies the migrations that the file does not have. The lock makes sure that nobody else does.
+func (s *Store) migrate(ctx context.Context) error {
+	provider, err := migrations(s.writer)
 	if err != nil {
-		return fmt.Errorf("apply the migrations: %w", err)
-	}
-	for _, r := range results {
-		s.log.Info("store migrated", "path", s.path, "version", r.Source.Version, "duration", r.Duration)
+		return err
 	}
 	sources := provider.ListSources()
 	known := sources[len(sources)-1].Version
@@ -38,6 +41,16 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	if version > known {
 		return fmt.Errorf("the schema has version %d and this program knows up to %d; start the newer program again", version, known)
+	}
+	if 0 < version && version < known {
+		s.log.Info("migrating the store; a large one takes a while", "path", s.path, "version", version)
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return fmt.Errorf("apply the migrations: %w", err)
+	}
+	for _, r := range results {
+		s.log.Info("store migrated", "path", s.path, "version", r.Source.Version, "duration", r.Duration)
 	}
 	return nil
 }

@@ -102,8 +102,13 @@ func clickRules() []rule {
 			budgeted.Flags = engine.ClickBudgeted
 			writeClicks(t, s, nodeA, click(l.ID, 0), budgeted, click(l.ID, 2))
 			got := readClicks(t, s, engine.ClickQuery{})
-			if len(got) != 3 || got[1].Code != "" || got[1].Link != 4711 {
-				t.Errorf("Clicks = %+v, want 3, the second without a code", got)
+			if len(got) != 3 {
+				t.Fatalf("Clicks = %+v, want 3", got)
+			}
+			for _, c := range got {
+				if c.Link == l.ID && c.Code != l.Code || c.Link != l.ID && (c.Link != 4711 || c.Code != "") {
+					t.Errorf("Clicks returned one of link %d with code %q, want link 4711 without a code", c.Link, c.Code)
+				}
 			}
 		}},
 		{"content that no journal writes is refused as a RejectedError, and all of its batch stays out", func(t *testing.T, s engine.Store) {
@@ -136,6 +141,11 @@ func clickRules() []rule {
 				}
 				writeClicks(t, s, nodeA, click(id, 100-i), click(id, 100-i))
 			}
+			var mixed []engine.Click
+			for i := range 1500 {
+				mixed = append(mixed, click([]engine.LinkID{a.ID, b.ID, b.ID}[i%3], i))
+			}
+			writeClicks(t, s, nodeA, mixed...)
 			for _, id := range []engine.LinkID{0, a.ID, b.ID} {
 				want := readClicks(t, s, engine.ClickQuery{Link: id})
 				var got []engine.StoredClick
@@ -171,6 +181,20 @@ func clickRules() []rule {
 			}
 			if got := readClicks(t, s, engine.ClickQuery{To: epoch.Add(2 * time.Second)}); len(got) != 1 {
 				t.Errorf("Clicks to 2 = %d, want 1", len(got))
+			}
+			m := create(t, s, link("at-once"))
+			var many []engine.Click
+			for i := range 700 {
+				many = append(many, click(m.ID, 100+i*9%700)) // in no order of time
+			}
+			writeClicks(t, s, nodeA, many...)
+			got = readClicks(t, s, engine.ClickQuery{From: epoch.Add(300 * time.Second), To: epoch.Add(350 * time.Second)})
+			if len(got) != 50 {
+				t.Errorf("Clicks from 300 to 350 = %d, want 50", len(got))
+			}
+			rest := readClicks(t, s, engine.ClickQuery{Link: m.ID, After: got[9].ID, From: epoch.Add(300 * time.Second), To: epoch.Add(350 * time.Second), Limit: 7})
+			if ids := func(c engine.StoredClick) engine.ClickID { return c.ID }; !slices.Equal(mapped(rest, ids), mapped(got[10:17], ids)) {
+				t.Errorf("7 clicks behind the tenth = %v, want %v", mapped(rest, ids), mapped(got[10:17], ids))
 			}
 		}},
 		{"the clicks of no link are not found", func(t *testing.T, s engine.Store) {
