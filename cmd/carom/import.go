@@ -27,7 +27,7 @@ type importCommand struct {
 }
 
 // importBatch is how many links go to a store at rest in one transaction.
-const importBatch = 5000
+const importBatch = 20_000
 
 // errImportStopped ends an import at a conflict that was to be an error; the report has the details.
 var errImportStopped = errors.New("stopped at a code that leads elsewhere already")
