@@ -7,15 +7,19 @@ import (
 	"strings"
 )
 
+// HourRollup has the clicks of one link in one hour.
+type HourRollup struct {
+	Link   LinkID
+	Hour   int64 // Unix seconds of its start
+	Clicks int64
+	Visits int64 // clicks without HEAD and prefetch
+}
+
 // Dimension is what a rollup counts by.
 type Dimension string
 
-// The dimensions of rollups. DimensionClicks and DimensionVisits have the empty value.
-const (
-	DimensionClicks   Dimension = "clicks"   // every click
-	DimensionVisits   Dimension = "visits"   // without HEAD and prefetch
-	DimensionReferrer Dimension = "referrer" // by the referrer's host; "" is a click without referrer
-)
+// DimensionReferrer counts by the referrer's host; "" is a click without referrer.
+const DimensionReferrer Dimension = "referrer"
 
 // Rollup is a number of clicks of one link in one hour, by one value of one dimension.
 type Rollup struct {
@@ -29,9 +33,10 @@ type Rollup struct {
 // referrerHostMaxLen is DNS's bound on a name (RFC 1035), with room for a port.
 const referrerHostMaxLen = 260
 
-// Aggregate counts clicks into rollups, sorted by key. The order is the same in every instance, so that two that upsert the
-// same rows can't deadlock. Clicks are sorted by numbers and counted in one pass: half the cost of a map by the rollups' keys.
-func Aggregate(clicks []Click) []Rollup {
+// Aggregate counts clicks into rollups by the hour, and within each by referrers, both sorted by key. The order is the same in every instance,
+// so that two that upsert the same rows can't deadlock. Clicks are sorted by numbers and counted in one pass: half the cost of a map by the
+// rollups' keys.
+func Aggregate(clicks []Click) (hours []HourRollup, referrers []Rollup) {
 	hosts, ranks := rankReferrers(clicks)
 	sorted := make([]countedClick, len(clicks))
 	for i := range clicks {
@@ -41,29 +46,23 @@ func Aggregate(clicks []Click) []Rollup {
 	slices.SortFunc(sorted, func(a, b countedClick) int {
 		return cmp.Or(cmp.Compare(a.link, b.link), cmp.Compare(a.hour, b.hour), cmp.Compare(a.rank, b.rank))
 	})
-	rollups := make([]Rollup, 0, len(clicks)+3)
-	for len(sorted) > 0 {
-		first := sorted[0]
-		clicks, visits, from := 0, int64(0), len(rollups)+1
-		rollups = append(rollups, Rollup{Link: first.link, Hour: first.hour, Dimension: DimensionClicks})
-		for ; clicks < len(sorted) && sorted[clicks].link == first.link && sorted[clicks].hour == first.hour; clicks++ {
-			c := &sorted[clicks]
-			if n := len(rollups); n > from && rollups[n-1].Value == hosts[c.rank] {
-				rollups[n-1].Clicks++
-			} else {
-				rollups = append(rollups, Rollup{Link: c.link, Hour: c.hour, Dimension: DimensionReferrer, Value: hosts[c.rank], Clicks: 1})
-			}
-			if c.visit {
-				visits++
-			}
+	for i := range sorted {
+		c := &sorted[i]
+		sameHour := i > 0 && sorted[i-1].link == c.link && sorted[i-1].hour == c.hour
+		if !sameHour {
+			hours = append(hours, HourRollup{Link: c.link, Hour: c.hour})
 		}
-		rollups[from-1].Clicks = int64(clicks)
-		if visits > 0 {
-			rollups = append(rollups, Rollup{Link: first.link, Hour: first.hour, Dimension: DimensionVisits, Clicks: visits})
+		if !sameHour || sorted[i-1].rank != c.rank {
+			referrers = append(referrers, Rollup{Link: c.link, Hour: c.hour, Dimension: DimensionReferrer, Value: hosts[c.rank]})
 		}
-		sorted = sorted[clicks:]
+		h := &hours[len(hours)-1]
+		h.Clicks++
+		if c.visit {
+			h.Visits++
+		}
+		referrers[len(referrers)-1].Clicks++
 	}
-	return rollups
+	return hours, referrers
 }
 
 // countedClick is what rollups need of a click.

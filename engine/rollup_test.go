@@ -52,22 +52,22 @@ func TestAggregate(t *testing.T) {
 		{Link: 2, At: at(7199), Referrer: []byte("https://b.example/x"), Flags: engine.ClickPrefetch},
 		{Link: 2, At: at(3601), Referrer: []byte("http://a.example/")},
 	}
-	want := []engine.Rollup{
-		{Link: 1, Hour: hour, Dimension: engine.DimensionClicks, Clicks: 1},
+	wantHours := []engine.HourRollup{
+		{Link: 1, Hour: hour, Clicks: 1},
+		{Link: 2, Hour: hour, Clicks: 1, Visits: 1},
+		{Link: 2, Hour: hour + 3600, Clicks: 3, Visits: 2},
+	}
+	wantReferrers := []engine.Rollup{
 		{Link: 1, Hour: hour, Dimension: engine.DimensionReferrer, Value: "b.example", Clicks: 1},
-		{Link: 2, Hour: hour, Dimension: engine.DimensionClicks, Clicks: 1},
 		{Link: 2, Hour: hour, Dimension: engine.DimensionReferrer, Clicks: 1},
-		{Link: 2, Hour: hour, Dimension: engine.DimensionVisits, Clicks: 1},
-		{Link: 2, Hour: hour + 3600, Dimension: engine.DimensionClicks, Clicks: 3},
 		{Link: 2, Hour: hour + 3600, Dimension: engine.DimensionReferrer, Value: "a.example", Clicks: 1},
 		{Link: 2, Hour: hour + 3600, Dimension: engine.DimensionReferrer, Value: "b.example", Clicks: 2},
-		{Link: 2, Hour: hour + 3600, Dimension: engine.DimensionVisits, Clicks: 2},
 	}
-	if got := engine.Aggregate(clicks); !slices.Equal(got, want) {
-		t.Errorf("Aggregate:\n%v\nwant\n%v", got, want)
+	if hours, referrers := engine.Aggregate(clicks); !slices.Equal(hours, wantHours) || !slices.Equal(referrers, wantReferrers) {
+		t.Errorf("Aggregate:\n%v\n%v\nwant\n%v\n%v", hours, referrers, wantHours, wantReferrers)
 	}
-	if got := engine.Aggregate(nil); len(got) != 0 {
-		t.Errorf("Aggregate(nil) = %v, want nothing", got)
+	if hours, referrers := engine.Aggregate(nil); len(hours)+len(referrers) != 0 {
+		t.Errorf("Aggregate(nil) = %v, %v, want nothing", hours, referrers)
 	}
 }
 
@@ -85,23 +85,28 @@ func TestAggregateSumsWhatItWasGiven(t *testing.T) {
 			visits++
 		}
 	}
-	rollups := engine.Aggregate(clicks)
-	sums := map[engine.Dimension]int64{}
-	for i, r := range rollups {
-		sums[r.Dimension] += r.Clicks
-		if r.Hour%3600 != 0 {
-			t.Fatalf("%+v does not start on an hour", r)
+	hours, counted := engine.Aggregate(clicks)
+	var sums [3]int64
+	for i, h := range hours {
+		sums[0], sums[1] = sums[0]+h.Clicks, sums[1]+h.Visits
+		if h.Hour%3600 != 0 {
+			t.Fatalf("%+v does not start on an hour", h)
 		}
-		if i > 0 && !before(rollups[i-1], r) {
-			t.Fatalf("%+v comes before %+v", rollups[i-1], r)
+		if i > 0 && !before(engine.Rollup{Link: hours[i-1].Link, Hour: hours[i-1].Hour}, engine.Rollup{Link: h.Link, Hour: h.Hour}) {
+			t.Fatalf("%+v comes before %+v", hours[i-1], h)
 		}
 	}
-	n := int64(len(clicks))
-	if sums[engine.DimensionClicks] != n || sums[engine.DimensionReferrer] != n || sums[engine.DimensionVisits] != visits {
-		t.Errorf("sums %v, want %d clicks, as many by referrer, and %d visits", sums, n, visits)
+	for i, r := range counted {
+		sums[2] += r.Clicks
+		if i > 0 && !before(counted[i-1], r) {
+			t.Fatalf("%+v comes before %+v", counted[i-1], r)
+		}
+	}
+	if n := int64(len(clicks)); sums != [3]int64{n, visits, n} {
+		t.Errorf("sums %v, want %d clicks, %d visits, and as many clicks by referrer", sums, n, visits)
 	}
 	slices.Reverse(clicks)
-	if !slices.Equal(engine.Aggregate(clicks), rollups) {
+	if again, same := engine.Aggregate(clicks); !slices.Equal(again, hours) || !slices.Equal(same, counted) {
 		t.Error("the rollups depend on the order of the clicks")
 	}
 }
@@ -114,7 +119,7 @@ func before(a, b engine.Rollup) bool {
 	if a.Hour != b.Hour {
 		return a.Hour < b.Hour
 	}
-	return string(a.Dimension)+"\x00"+a.Value < string(b.Dimension)+"\x00"+b.Value
+	return a.Value < b.Value
 }
 
 func TestUsedVisits(t *testing.T) {

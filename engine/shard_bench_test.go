@@ -37,7 +37,7 @@ func BenchmarkAggregate(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if len(engine.Aggregate(clicks)) == 0 {
+		if hours, _ := engine.Aggregate(clicks); len(hours) == 0 {
 			b.Fatal("nothing")
 		}
 	}

@@ -99,7 +99,7 @@ func (s *Store) writeBatch(ctx context.Context, conn *pgxpool.Conn, b *engine.Cl
 	}
 	queueMoves(batch, b, &moved)
 	if len(clicks) > 0 {
-		hours, rollups := hoursOf(engine.Aggregate(clicks))
+		hours, rollups := engine.Aggregate(clicks)
 		if len(hours)+len(rollups) >= s.deltasFrom {
 			deltas = packDeltas(hours, rollups)
 			batch.Queue("INSERT INTO rollup_deltas (bucket, payload) SELECT * FROM unnest($1::integer[], $2::bytea[])", deltas.buckets, deltas.payloads)
@@ -157,52 +157,26 @@ func queueMoves(batch *pgx.Batch, b *engine.ClickBatch, moved *int64) {
 		QueryRow(func(row pgx.Row) error { return row.Scan(moved) })
 }
 
-// hourly are the clicks and visits of one link in one hour.
-type hourly struct {
-	link, hour, clicks, visits int64
-}
-
-// hoursOf joins the rollups by clicks and by visits, which have no value, into one row an hour. rollups keeps the others.
-func hoursOf(all []engine.Rollup) (hours []hourly, rollups []engine.Rollup) {
-	hours, rollups = make([]hourly, 0, len(all)/3+1), make([]engine.Rollup, 0, len(all))
-	for i := range all {
-		r := &all[i]
-		if r.Dimension != engine.DimensionClicks && r.Dimension != engine.DimensionVisits {
-			rollups = append(rollups, *r)
-			continue
-		}
-		if n := len(hours); n == 0 || hours[n-1].link != int64(r.Link) || hours[n-1].hour != r.Hour {
-			hours = append(hours, hourly{link: int64(r.Link), hour: r.Hour})
-		}
-		if h := &hours[len(hours)-1]; r.Dimension == engine.DimensionClicks {
-			h.clicks += r.Clicks
-		} else {
-			h.visits += r.Clicks
-		}
-	}
-	return hours, rollups
-}
-
 // queueHours adds to the hours, in the order of their keys, which Aggregate gave them.
-func queueHours(batch *pgx.Batch, hours []hourly) {
+func queueHours(batch *pgx.Batch, hours []engine.HourRollup) {
 	n := len(hours)
 	links, clicks, visits, starts := make([]int64, n), make([]int64, n), make([]int64, n), make([]time.Time, n)
 	for i, h := range hours {
-		links[i], starts[i], clicks[i], visits[i] = h.link, time.Unix(h.hour, 0), h.clicks, h.visits
+		links[i], starts[i], clicks[i], visits[i] = int64(h.Link), time.Unix(h.Hour, 0), h.Clicks, h.Visits
 	}
 	batch.Queue(`INSERT INTO click_hours AS h (link_id, hour, clicks, visits) SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::bigint[])
 		ON CONFLICT (link_id, hour) DO UPDATE SET clicks = h.clicks + excluded.clicks, visits = h.visits + excluded.visits`, links, starts, clicks, visits)
 }
 
 // queueTotals adds the hours to the links' totals, which are their sums, in the order of the links.
-func queueTotals(batch *pgx.Batch, hours []hourly) {
+func queueTotals(batch *pgx.Batch, hours []engine.HourRollup) {
 	var links, clicks, visits []int64
 	for _, h := range hours {
-		if k := len(links); k == 0 || links[k-1] != h.link {
-			links, clicks, visits = append(links, h.link), append(clicks, 0), append(visits, 0)
+		if k := len(links); k == 0 || links[k-1] != int64(h.Link) {
+			links, clicks, visits = append(links, int64(h.Link)), append(clicks, 0), append(visits, 0)
 		}
-		clicks[len(clicks)-1] += h.clicks
-		visits[len(visits)-1] += h.visits
+		clicks[len(clicks)-1] += h.Clicks
+		visits[len(visits)-1] += h.Visits
 	}
 	batch.Queue(`INSERT INTO link_totals AS t (link_id, clicks, visits) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
 		ON CONFLICT (link_id) DO UPDATE SET clicks = t.clicks + excluded.clicks, visits = t.visits + excluded.visits`, links, clicks, visits)

@@ -24,18 +24,18 @@ type deltaRows struct {
 
 // packDeltas packs hours and rollups, both in the order of their keys. A row is a sequence of hours: link, hour since the epoch, clicks,
 // visits, number of values; and for each value dimension, value and clicks. Numbers are unsigned varints, text has its length before it.
-func packDeltas(hours []hourly, rollups []engine.Rollup) *deltaRows {
+func packDeltas(hours []engine.HourRollup, rollups []engine.Rollup) *deltaRows {
 	d := &deltaRows{}
 	var open [deltaBuckets][]byte
 	next := 0
 	for _, h := range hours {
 		first := next
-		for next < len(rollups) && int64(rollups[next].Link) == h.link && rollups[next].Hour == h.hour {
+		for next < len(rollups) && rollups[next].Link == h.Link && rollups[next].Hour == h.Hour {
 			next++
 		}
-		bucket := deltaBucket(h.link)
+		bucket := deltaBucket(int64(h.Link))
 		row := open[bucket]
-		for _, n := range []int64{h.link, h.hour / secondsAnHour, h.clicks, h.visits, int64(next - first)} {
+		for _, n := range []int64{int64(h.Link), h.Hour / secondsAnHour, h.Clicks, h.Visits, int64(next - first)} {
 			row = binary.AppendUvarint(row, uint64(n))
 		}
 		for i := first; i < next; i++ {
@@ -75,7 +75,7 @@ var errDeltas = errors.New("a row of rollup deltas can't be read")
 // deltaSums adds rows of deltas up.
 type deltaSums struct {
 	link   int64 // the only one that is wanted; 0: all
-	hours  map[hourKey]*hourly
+	hours  map[hourKey]*engine.HourRollup
 	values map[valueKey]int64
 }
 
@@ -87,7 +87,7 @@ type valueKey struct {
 }
 
 func newDeltaSums(link int64) *deltaSums {
-	return &deltaSums{link: link, hours: map[hourKey]*hourly{}, values: map[valueKey]int64{}}
+	return &deltaSums{link: link, hours: map[hourKey]*engine.HourRollup{}, values: map[valueKey]int64{}}
 }
 
 // add takes one row.
@@ -100,11 +100,11 @@ func (d *deltaSums) add(row []byte) error {
 		if wanted {
 			h := d.hours[key]
 			if h == nil {
-				h = &hourly{link: key.link, hour: key.hour}
+				h = &engine.HourRollup{Link: engine.LinkID(key.link), Hour: key.hour}
 				d.hours[key] = h
 			}
-			h.clicks += clicks
-			h.visits += visits
+			h.Clicks += clicks
+			h.Visits += visits
 		}
 		for ; values > 0 && !r.broken; values-- {
 			dimension, value, n := r.text(), r.text(), r.number()

@@ -187,16 +187,17 @@ func rowsIn(t *testing.T, url, table string) (n int) {
 
 func TestDeltasReadBackAsTheyWerePacked(t *testing.T) {
 	t.Parallel()
-	all := engine.Aggregate(busyClicks(5000, 1))
-	got, err := postgres.UnpackDeltas(postgres.PackDeltas(all))
+	hours, rollups := engine.Aggregate(busyClicks(5000, 1))
+	packed := postgres.PackDeltas(hours, rollups)
+	gotHours, gotRollups, err := postgres.UnpackDeltas(packed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(got, all) {
-		t.Errorf("%d rollups read back, want %d, the same ones", len(got), len(all))
+	if !slices.Equal(gotHours, hours) || !slices.Equal(gotRollups, rollups) {
+		t.Errorf("%d hours and %d rollups read back, want %d and %d, the same ones", len(gotHours), len(gotRollups), len(hours), len(rollups))
 	}
-	for _, row := range postgres.PackDeltas(all)[:3] {
-		if _, err := postgres.UnpackDeltas([][]byte{row[:len(row)-1]}); err == nil {
+	for _, row := range packed[:3] {
+		if _, _, err := postgres.UnpackDeltas([][]byte{row[:len(row)-1]}); err == nil {
 			t.Error("a row that was cut reads back without an error")
 		}
 	}
@@ -208,9 +209,9 @@ func FuzzUnpackDeltas(f *testing.F) {
 	}
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, row []byte) {
-		rollups, err := postgres.UnpackDeltas([][]byte{row})
-		if err != nil && rollups != nil {
-			t.Errorf("UnpackDeltas(%x) = %v with %v", row, rollups, err)
+		hours, rollups, err := postgres.UnpackDeltas([][]byte{row})
+		if err != nil && (hours != nil || rollups != nil) {
+			t.Errorf("UnpackDeltas(%x) = %v, %v with %v", row, hours, rollups, err)
 		}
 	})
 }

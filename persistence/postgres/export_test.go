@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"cmp"
-	"slices"
 	"strings"
 
 	"github.com/carom-dev/carom/engine"
@@ -23,25 +21,18 @@ func (s *Store) FoldEarly() { s.deltasFrom, s.backlog.enough = 1, 3 }
 func (s *Store) FoldLate() { s.backlog.enough = 1 << 40 }
 
 // PackDeltas packs rollups as rows of deltas.
-func PackDeltas(rollups []engine.Rollup) [][]byte { return packDeltas(hoursOf(rollups)).payloads }
+func PackDeltas(hours []engine.HourRollup, rollups []engine.Rollup) [][]byte {
+	return packDeltas(hours, rollups).payloads
+}
 
 // UnpackDeltas reads them back, in the order of their keys.
-func UnpackDeltas(rows [][]byte) ([]engine.Rollup, error) {
+func UnpackDeltas(rows [][]byte) ([]engine.HourRollup, []engine.Rollup, error) {
 	sums := newDeltaSums(0)
 	for _, row := range rows {
 		if err := sums.add(row); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	hours, all := sums.sorted()
-	for _, h := range hours {
-		all = append(all, engine.Rollup{Link: engine.LinkID(h.link), Hour: h.hour, Dimension: engine.DimensionClicks, Clicks: h.clicks})
-		if h.visits != 0 {
-			all = append(all, engine.Rollup{Link: engine.LinkID(h.link), Hour: h.hour, Dimension: engine.DimensionVisits, Clicks: h.visits})
-		}
-	}
-	slices.SortFunc(all, func(a, b engine.Rollup) int {
-		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Hour, b.Hour), cmp.Compare(a.Dimension, b.Dimension), cmp.Compare(a.Value, b.Value))
-	})
-	return all, nil
+	hours, rollups := sums.sorted()
+	return hours, rollups, nil
 }

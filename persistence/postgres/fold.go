@@ -121,15 +121,17 @@ func (d *deltaSums) scan(rows pgx.Rows) error {
 }
 
 // sorted are the sums in the order of their keys.
-func (d *deltaSums) sorted() ([]hourly, []engine.Rollup) {
-	hours, rollups := make([]hourly, 0, len(d.hours)), make([]engine.Rollup, 0, len(d.values))
+func (d *deltaSums) sorted() ([]engine.HourRollup, []engine.Rollup) {
+	hours, rollups := make([]engine.HourRollup, 0, len(d.hours)), make([]engine.Rollup, 0, len(d.values))
 	for _, h := range d.hours {
 		hours = append(hours, *h)
 	}
 	for k, n := range d.values {
 		rollups = append(rollups, engine.Rollup{Link: engine.LinkID(k.link), Hour: k.hour, Dimension: engine.Dimension(k.dimension), Value: k.value, Clicks: n})
 	}
-	slices.SortFunc(hours, func(a, b hourly) int { return cmp.Or(cmp.Compare(a.link, b.link), cmp.Compare(a.hour, b.hour)) })
+	slices.SortFunc(hours, func(a, b engine.HourRollup) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Hour, b.Hour))
+	})
 	slices.SortFunc(rollups, func(a, b engine.Rollup) int {
 		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Hour, b.Hour), cmp.Compare(a.Dimension, b.Dimension), cmp.Compare(a.Value, b.Value))
 	})

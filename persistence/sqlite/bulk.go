@@ -58,8 +58,8 @@ func (b *bulk) exec(ctx context.Context, tx *sql.Tx, n int, row func(args []any,
 
 // statements are those that run often, prepared once. Read-only after Open.
 type statements struct {
-	loadOne, loadMany, codes            *sql.Stmt // on the readers; codes is on the writer
-	runs, rollups, totals, links, audit *bulk
+	loadOne, loadMany, codes                   *sql.Stmt // on the readers; codes is on the writer
+	runs, hours, rollups, totals, links, audit *bulk
 }
 
 func (h *statements) prepare(ctx context.Context, s *Store) error {
@@ -85,6 +85,10 @@ func (h *statements) prepare(ctx context.Context, s *Store) error {
 		tail    string
 	}{
 		{&h.runs, "click_runs (last_id, link_id, clicks, first_at, last_at, data)", 6, ""},
+		{
+			&h.hours, "click_hours (link_id, hour, clicks, visits, direct)", 5,
+			"ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks, visits = visits + excluded.visits, direct = direct + excluded.direct",
+		},
 		{&h.rollups, "click_rollups (link_id, hour, dimension, value, clicks)", 5, "ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks"},
 		{
 			&h.totals, "link_totals (link_id, clicks, visits)", 3,

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/carom-dev/carom/engine"
 )
@@ -200,41 +201,15 @@ func FuzzDecodeRun(f *testing.F) {
 
 // TestClicksBecomeRuns opens a store of the version that had a row for each click.
 func TestClicksBecomeRuns(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "carom.db")
-	before := Store{path: path}
-	if err := before.openPools(1); err != nil {
-		t.Fatal(err)
-	}
-	provider, err := migrations(before.writer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(t.Context(), 2); err != nil {
-		t.Fatal(err)
-	}
 	const n = 25_000
-	for _, text := range []string{
-		"INSERT INTO links (id, domain_id, code, target, title, active, redirect_status, forward_query, version, created_at, updated_at) VALUES (2, 1, 'old', 'https://example.com/', '', 1, 302, 0, 1, 0, 0)",
+	s := openMigrated(t, 2,
+		insertOldLink,
 		// Ten of link 2, then one of link 1; one in a hundred was deleted by hand.
 		fmt.Sprintf(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
 			INSERT INTO clicks (id, link_id, at, visitor, address, status, flags, user_agent, referrer, language)
 			SELECT i, CASE i %% 11 WHEN 0 THEN 1 ELSE 2 END, 1000 + i, -i, (4 << 48) + i, 302, i %% 3, 'agent ' || (i %% 5), CASE i %% 2 WHEN 0 THEN 'https://a.example/' END, NULL FROM n WHERE i %% 100 <> 7`, n),
 		"DELETE FROM clicks WHERE id > 24990",
-	} {
-		if _, err := before.writer.ExecContext(t.Context(), text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, db := range []interface{ Close() error }{before.reader, before.writer} {
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s, err := Open(t.Context(), Config{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	)
 	if err := s.WriteClicks(t.Context(), &engine.ClickBatch{Node: "n", Moves: []engine.LaneMove{{To: 1}}, Clicks: []engine.Click{{Link: 2, Status: 302}}}); err != nil {
 		t.Fatal(err)
 	}
@@ -275,4 +250,64 @@ func TestClicksBecomeRuns(t *testing.T) {
 	if err := s.reader.QueryRowContext(t.Context(), "SELECT count(*) FROM click_runs").Scan(&runs); err != nil || runs > n/4 {
 		t.Errorf("%d rows, %v, want runs", runs, err)
 	}
+}
+
+// TestHoursAreTakenOver reads the figures of a file whose hours are rows of click_rollups.
+func TestHoursAreTakenOver(t *testing.T) {
+	s := openMigrated(t, 4,
+		insertOldLink,
+		`INSERT INTO click_rollups (link_id, hour, dimension, value, clicks) VALUES
+			(2, 3600, 'clicks', '', 7), (2, 3600, 'visits', '', 6), (2, 3600, 'referrer', '', 4), (2, 3600, 'referrer', 'a.example', 3),
+			(2, 7200, 'clicks', '', 2), (2, 7200, 'referrer', 'a.example', 2)`,
+		"INSERT INTO link_totals (link_id, clicks, visits) VALUES (2, 9, 6)",
+	)
+	got, err := s.Stats(t.Context(), engine.StatsQuery{Link: 2, Referrers: 10})
+	want := engine.Stats{
+		Clicks: 9, Visits: 6,
+		Series:    []engine.StatsPoint{{Start: time.Unix(3600, 0).UTC(), Clicks: 7}, {Start: time.Unix(7200, 0).UTC(), Clicks: 2}},
+		Referrers: []engine.StatsValue{{Value: "a.example", Clicks: 5}, {Value: "", Clicks: 4}},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Stats = %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
+const insertOldLink = `INSERT INTO links (id, domain_id, code, target, title, active, redirect_status, forward_query, version, created_at, updated_at)
+	VALUES (2, 1, 'old', 'https://example.com/', '', 1, 302, 0, 1, 0, 0)`
+
+// openMigrated makes a file with the schema of a version, runs statements on it, and opens it.
+func openMigrated(t *testing.T, version int64, statements ...string) *Store {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "carom.db")
+	before := Store{path: path}
+	if err := before.openPools(1); err != nil {
+		t.Fatal(err)
+	}
+	provider, err := migrations(before.writer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range statements {
+		if _, err := before.writer.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, db := range []interface{ Close() error }{before.reader, before.writer} {
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }

@@ -34,7 +34,8 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 	if len(b.Moves) == 0 && len(b.Clicks) == 0 {
 		return nil
 	}
-	rollups, used := engine.Aggregate(b.Clicks), engine.UsedVisits(b.Clicks)
+	hours, referrers := engine.Aggregate(b.Clicks)
+	used := engine.UsedVisits(b.Clicks)
 	return s.write(ctx, "write clicks", func(ctx context.Context, tx *sql.Tx) error {
 		for _, m := range b.Moves {
 			if err := moveLane(ctx, tx, b.Node, m); err != nil {
@@ -44,7 +45,7 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 		if err := s.insertClicks(ctx, tx, b.Clicks); err != nil {
 			return err
 		}
-		if err := s.addRollups(ctx, tx, rollups); err != nil {
+		if err := s.addRollups(ctx, tx, hours, referrers); err != nil {
 			return err
 		}
 		for _, u := range used {
@@ -104,24 +105,38 @@ func (s *Store) insertClicks(ctx context.Context, tx *sql.Tx, clicks []engine.Cl
 	return nil
 }
 
-// addRollups adds to the rollups and to the totals, which are their sums over all hours.
-func (s *Store) addRollups(ctx context.Context, tx *sql.Tx, rollups []engine.Rollup) error {
+// addRollups adds to the hours, to the rollups by referrer, and to the totals, which are the sums of the hours. Clicks without a referrer are
+// counted with the hour.
+func (s *Store) addRollups(ctx context.Context, tx *sql.Tx, hours []engine.HourRollup, referrers []engine.Rollup) error {
 	type total struct{ link, clicks, visits int64 }
 	var totals []total
-	for i := range rollups {
-		r := &rollups[i]
-		if len(totals) == 0 || totals[len(totals)-1].link != int64(r.Link) {
-			totals = append(totals, total{link: int64(r.Link)})
+	direct, named := make([]int64, len(hours)), make([]engine.Rollup, 0, len(referrers))
+	next := 0
+	for i := range hours {
+		h := &hours[i]
+		if n := len(totals); n == 0 || totals[n-1].link != int64(h.Link) {
+			totals = append(totals, total{link: int64(h.Link)})
 		}
-		switch t := &totals[len(totals)-1]; r.Dimension {
-		case engine.DimensionClicks:
-			t.clicks += r.Clicks
-		case engine.DimensionVisits:
-			t.visits += r.Clicks
+		t := &totals[len(totals)-1]
+		t.clicks += h.Clicks
+		t.visits += h.Visits
+		for ; next < len(referrers) && referrers[next].Link == h.Link && referrers[next].Hour == h.Hour; next++ {
+			if r := &referrers[next]; r.Value == "" {
+				direct[i] = r.Clicks
+			} else {
+				named = append(named, *r)
+			}
 		}
 	}
-	err := s.hot.rollups.exec(ctx, tx, len(rollups), func(args []any, i int) []any {
-		r := &rollups[i]
+	err := s.hot.hours.exec(ctx, tx, len(hours), func(args []any, i int) []any {
+		h := &hours[i]
+		return append(args, int64(h.Link), h.Hour, h.Clicks, h.Visits, direct[i])
+	})
+	if err != nil {
+		return fmt.Errorf("add to the hours: %w", err)
+	}
+	err = s.hot.rollups.exec(ctx, tx, len(named), func(args []any, i int) []any {
+		r := &named[i]
 		return append(args, int64(r.Link), r.Hour, string(r.Dimension), r.Value, r.Clicks)
 	})
 	if err != nil {

@@ -122,7 +122,8 @@ func wantSums(t *testing.T, path string, want int64) {
 	db := raw(t, path)
 	for _, query := range []string{
 		"SELECT sum(clicks) FROM click_runs", "SELECT sum(clicks) FROM link_totals", "SELECT sum(visits) FROM link_totals",
-		"SELECT sum(clicks) FROM click_rollups WHERE dimension = 'clicks'", "SELECT sum(clicks) FROM click_rollups WHERE dimension = 'referrer'",
+		"SELECT sum(clicks) FROM click_hours", "SELECT sum(visits) FROM click_hours",
+		"SELECT sum(direct) + (SELECT coalesce(sum(clicks), 0) FROM click_rollups) FROM click_hours",
 	} {
 		var got int64
 		if err := db.QueryRowContext(t.Context(), query).Scan(&got); err != nil || got != want {

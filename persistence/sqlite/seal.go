@@ -66,7 +66,7 @@ func sealStep(ctx context.Context, tx *sql.Tx, link engine.LinkID, until int64) 
 		return true, nil
 	}
 	id, from, first := int64(link), seal.proven, int64(0)
-	err = tx.QueryRowContext(ctx, "SELECT hour FROM click_rollups WHERE link_id = ? AND hour >= ? ORDER BY hour LIMIT 1", id, from).Scan(&first)
+	err = tx.QueryRowContext(ctx, "SELECT hour FROM click_hours WHERE link_id = ? AND hour >= ? ORDER BY hour LIMIT 1", id, from).Scan(&first)
 	if errors.Is(err, sql.ErrNoRows) {
 		first, err = until, nil
 	}
@@ -89,7 +89,10 @@ func sealStep(ctx context.Context, tx *sql.Tx, link engine.LinkID, until int64) 
 		{"DELETE FROM click_month_rollups WHERE link_id = ? AND month >= ?", []any{id, month}},
 		{`INSERT INTO click_day_rollups (link_id, dimension, day, value, clicks)
 			SELECT link_id, dimension, hour / 86400 * 86400 AS day, value, sum(clicks) FROM click_rollups
-			WHERE link_id = ? AND hour >= ? AND hour < ? AND dimension NOT IN ('clicks', 'visits') GROUP BY link_id, dimension, day, value`, []any{id, from, next}},
+			WHERE link_id = ? AND hour >= ? AND hour < ? GROUP BY link_id, dimension, day, value`, []any{id, from, next}},
+		{`INSERT INTO click_day_rollups (link_id, dimension, day, value, clicks)
+			SELECT link_id, ?, hour / 86400 * 86400 AS day, '', sum(direct) FROM click_hours
+			WHERE link_id = ? AND hour >= ? AND hour < ? AND direct > 0 GROUP BY link_id, day`, []any{string(engine.DimensionReferrer), id, from, next}},
 		{`INSERT INTO click_month_rollups (link_id, dimension, month, value, clicks)
 			SELECT link_id, dimension, unixepoch(day, 'unixepoch', 'start of month') AS month, value, sum(clicks) FROM click_day_rollups
 			WHERE link_id = ? AND day >= ? AND day < ? GROUP BY link_id, dimension, month, value`, []any{id, month, engine.MonthOf(next)}},

@@ -81,7 +81,7 @@ func readSeal(ctx context.Context, tx *sql.Tx, link engine.LinkID) (seal, error)
 	var s seal
 	var sealed, since, total int64
 	err := tx.QueryRowContext(ctx, `SELECT s.until, s.clicks,
-			coalesce((SELECT sum(clicks) FROM click_rollups WHERE link_id = ?1 AND hour >= s.until AND dimension = 'clicks'), 0),
+			coalesce((SELECT sum(clicks) FROM click_hours WHERE link_id = ?1 AND hour >= s.until), 0),
 			coalesce((SELECT clicks FROM link_totals WHERE link_id = ?1), 0)
 		FROM click_seals s WHERE s.link_id = ?1`, int64(link)).Scan(&s.until, &sealed, &since, &total)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -96,8 +96,8 @@ func readSeal(ctx context.Context, tx *sql.Tx, link engine.LinkID) (seal, error)
 	}
 	// Clicks only ever grow: days with as many as their hours are as good as those.
 	err = tx.QueryRowContext(ctx, `SELECT coalesce(min(coalesce(h.start, d.day)), ?2)
-		FROM (SELECT hour / 86400 * 86400 AS start, sum(clicks) AS clicks FROM click_rollups
-			WHERE link_id = ?1 AND hour < ?2 AND dimension = 'clicks' GROUP BY start) h
+		FROM (SELECT hour / 86400 * 86400 AS start, sum(clicks) AS clicks FROM click_hours
+			WHERE link_id = ?1 AND hour < ?2 GROUP BY start) h
 		FULL JOIN (SELECT day, clicks FROM click_days WHERE link_id = ?1 AND day < ?2) d ON d.day = h.start
 		WHERE h.clicks IS NOT d.clicks`, int64(link), s.until).Scan(&s.proven)
 	if err != nil {
@@ -109,16 +109,17 @@ func readSeal(ctx context.Context, tx *sql.Tx, link engine.LinkID) (seal, error)
 const (
 	readDays = "SELECT day, clicks, visits, hours FROM click_days WHERE link_id = ? AND day >= ? AND day < ?"
 
-	readHours = `SELECT hour, sum(clicks) FILTER (WHERE dimension = 'clicks'), coalesce(sum(clicks) FILTER (WHERE dimension = 'visits'), 0)
-		FROM click_rollups WHERE link_id = ? AND hour >= ? AND hour < ? AND dimension IN ('clicks', 'visits') GROUP BY hour ORDER BY hour`
+	readHours = "SELECT hour, clicks, visits FROM click_hours WHERE link_id = ? AND hour >= ? AND hour < ? ORDER BY hour"
 
-	// readReferrers has a branch for each period: the hours and the days on both sides, and the months.
+	// readReferrers has a branch for each period: the hours and the days on both sides, and the months. Hours count clicks without a referrer
+	// apart.
 	readReferrers = `SELECT value, sum(clicks) AS n FROM (
 			SELECT value, clicks FROM click_month_rollups WHERE link_id = ?1 AND dimension = ?2 AND month >= ?4 AND month < ?5
 			UNION ALL SELECT value, clicks FROM click_day_rollups WHERE link_id = ?1 AND dimension = ?2 AND day >= ?6 AND day < ?7
 			UNION ALL SELECT value, clicks FROM click_day_rollups WHERE link_id = ?1 AND dimension = ?2 AND day >= ?8 AND day < ?9
 			UNION ALL SELECT value, clicks FROM click_rollups WHERE link_id = ?1 AND dimension = ?2 AND hour >= ?10 AND hour < ?11
 			UNION ALL SELECT value, clicks FROM click_rollups WHERE link_id = ?1 AND dimension = ?2 AND hour >= ?12 AND hour < ?13
+			UNION ALL SELECT '', direct FROM click_hours WHERE link_id = ?1 AND (hour >= ?10 AND hour < ?11 OR hour >= ?12 AND hour < ?13) AND direct > 0
 		) GROUP BY value ORDER BY n DESC, value LIMIT ?3`
 )
 

@@ -22,7 +22,7 @@ func FillPostgres(exec Exec, l StatsLink, end time.Time, hours, referrers int, e
 func FillSQLite(exec Exec, l StatsLink, end time.Time, hours, referrers int, each int64) error {
 	const numbers = "WITH RECURSIVE h (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM h WHERE n < ?3), r (k) AS (VALUES (1) UNION ALL SELECT k + 1 FROM r WHERE k < ?4) "
 	return fill(exec, []string{
-		numbers + "INSERT INTO click_rollups SELECT ?1, ?2 - n * 3600, d.v, '', ?4 * ?5 FROM h, (SELECT 'clicks' AS v UNION ALL SELECT 'visits') d",
+		numbers + "INSERT INTO click_hours SELECT ?1, ?2 - n * 3600, ?4 * ?5, ?4 * ?5, 0 FROM h",
 		numbers + "INSERT INTO click_rollups SELECT ?1, ?2 - n * 3600, 'referrer', 'site' || k || '.example', ?5 FROM h, r",
 		"INSERT INTO link_totals SELECT ?1, ?3 * ?4 * ?5, ?3 * ?4 * ?5 WHERE ?2 > 0",
 	}, int64(l.ID), end.Unix(), hours, referrers, each)
