@@ -97,7 +97,7 @@ func (k *databaseKeeper) prepare(ctx context.Context, prepared func(context.Cont
 }
 
 func (k *databaseKeeper) maintain(ctx context.Context) {
-	days := &daySealer{store: k.store, log: k.log}
+	days := &hourly{do: func(ctx context.Context, now time.Time) { sealDays(ctx, k.store, now, k.log) }}
 	days.start(ctx)
 	defer days.stop()
 	tick := time.NewTicker(maintainInterval)

@@ -188,9 +188,9 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		})
 		stops.add("leave the database alone", keeper.stop)
 	} else {
-		days := &daySealer{store: store, log: log}
-		days.start(ctx)
-		stops.add("stop sealing days", func(context.Context) error { days.stop(); return nil })
+		upkeep := &hourly{do: upkeepOf(store, log)}
+		upkeep.start(ctx)
+		stops.add("leave the store alone", func(context.Context) error { upkeep.stop(); return nil })
 	}
 	acting.Start(ctx)
 	if there {

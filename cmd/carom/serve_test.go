@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -295,6 +296,32 @@ func TestClicksOutliveTheProgram(t *testing.T) {
 	}
 	if out := carom(t, "export", "clicks", "--data-dir="+dir).out; strings.Count(out, "\n") != 26 {
 		t.Errorf("exported %s, want 25 clicks", out)
+	}
+}
+
+func TestServeForgetsOldClicks(t *testing.T) {
+	dir := t.TempDir()
+	s := store(t, dir)
+	for i, age := range []time.Duration{72 * time.Hour, time.Hour} { // two transactions
+		b := &engine.ClickBatch{Node: "n", Moves: []engine.LaneMove{{Lane: i, To: 1}}, Clicks: []engine.Click{{Link: 1, At: time.Now().Add(-age).UnixMicro(), Status: 302}}}
+		if err := s.WriteClicks(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, cmd := startProgram(t, dir, []string{"CAROM_CLICK_RETENTION=48h"})
+	const done = "clicks forgotten"
+	if !slices.ContainsFunc(r.logs, func(line map[string]any) bool { return line["msg"] == done }) {
+		r.await(done)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	if out := carom(t, "export", "clicks", "--data-dir="+dir, "--format=ndjson").out; strings.Count(out, "\n") != 1 || !strings.HasPrefix(out, `{"id":2,`) {
+		t.Errorf("export = %s, want the second click alone", out)
 	}
 }
 

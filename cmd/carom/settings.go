@@ -51,7 +51,7 @@ type StoreSettings struct {
 	DatabasePool     setting.Count    `default:"10" help:"Connections to PostgreSQL for look-ups and edits, 1 to 1000; the writer has 2 more."`
 	DatabaseExecMode string           `default:"cache_statement" help:"How queries are sent: cache_statement, or cache_describe or exec behind PgBouncer's transaction mode."`
 	Migrate          bool             `default:"true" negatable:"" help:"Bring PostgreSQL's schema up to date at the start; the embedded store always is."`
-	ClickRetention   setting.Duration `default:"0s" help:"How long PostgreSQL keeps single clicks, 24h or more; 0s for ever. Totals and series stay."`
+	ClickRetention   setting.Duration `default:"0s" help:"How long single clicks are kept, 24h or more; 0s for ever. Totals and series stay."`
 }
 
 // BusSettings say how instances on one database hear of each other.
@@ -83,7 +83,7 @@ type JournalSettings struct {
 	JournalBytes  setting.Size     `default:"2GiB" help:"Disk for clicks that are not in the store yet."`
 	JournalSync   string           `default:"1s" help:"When clicks are made safe against power loss: an interval, always, or off."`
 	JournalFull   string           `default:"drop" help:"What happens to a redirect whose click does not fit: drop the click, or refuse with 503."`
-	ClickBatchMax setting.Count    `default:"5000" help:"Clicks that go to the store in one transaction, at most."`
+	ClickBatchMax setting.Count    `default:"5000" help:"Clicks that go to the store in one transaction; up to four times as many while it catches up."`
 	ClickInterval setting.Duration `default:"200ms" help:"How long a click waits for others before it goes to the store."`
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/carom-dev/carom/cmd/carom/internal/client"
 	"github.com/carom-dev/carom/cmd/carom/internal/setting"
@@ -43,7 +44,7 @@ func openStore(ctx context.Context, s *StoreSettings, log *slog.Logger) (store p
 		}
 		return shared, &databaseKeeper{store: shared, log: log}, nil
 	}
-	embedded, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(s.DataDir, storeFile), Logger: log})
+	embedded, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(s.DataDir, storeFile), ClickRetention: time.Duration(s.ClickRetention), Logger: log})
 	if err != nil {
 		return nil, nil, err
 	}

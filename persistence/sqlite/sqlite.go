@@ -26,6 +26,8 @@ type Config struct {
 	Logger     *slog.Logger     // nil: no log
 	ReadersMax int              // connections for reading, 1 to 64; 0 means 4
 	Now        func() time.Time // dates a change whose author has no time; nil means time.Now
+	// ClickRetention is how long clicks are kept, 24 h or more; 0 means for ever. Totals and rollups stay.
+	ClickRetention time.Duration
 }
 
 const readersMaxBound = 64
@@ -37,6 +39,8 @@ func (c *Config) Validate() error {
 		return errors.New("setting Path is empty; give the path of the database file")
 	case c.ReadersMax < 0 || c.ReadersMax > readersMaxBound:
 		return fmt.Errorf("setting ReadersMax is %d; 0 to %d are accepted", c.ReadersMax, readersMaxBound)
+	case c.ClickRetention != 0 && c.ClickRetention < retentionMin:
+		return fmt.Errorf("setting ClickRetention is %v; 0 or at least 24h are accepted", c.ClickRetention)
 	}
 	return nil
 }
@@ -51,6 +55,8 @@ type Store struct {
 	writer *sql.DB // one connection
 	reader *sql.DB // query_only
 	hot    statements
+
+	retention time.Duration // 0: clicks are kept for ever
 
 	doubted sync.Map // engine.LinkID: links of which a sealed day was found older than its hours
 
@@ -79,7 +85,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the store: %w", err)
 	}
-	s := &Store{path: path, log: cfg.Logger, now: cfg.Now}
+	s := &Store{path: path, log: cfg.Logger, now: cfg.Now, retention: cfg.ClickRetention}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

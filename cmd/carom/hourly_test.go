@@ -47,11 +47,11 @@ func (s *sealCalls) SealDays(ctx context.Context, until time.Time, least int64) 
 func TestDaysAreSealedAtOnceAndThenHourly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &sealCalls{}
-		days := &daySealer{store: store, log: slog.New(slog.DiscardHandler)}
+		days := &hourly{do: func(ctx context.Context, now time.Time) { sealDays(ctx, store, now, slog.New(slog.DiscardHandler)) }}
 		days.start(t.Context())
 		synctest.Wait()
 		first := len(store.calls())
-		time.Sleep(25 * sealInterval) //nolint:forbidigo // the clock of synctest
+		time.Sleep(25 * time.Hour) //nolint:forbidigo // the clock of synctest
 		synctest.Wait()
 		days.stop()
 		untils := store.calls()
@@ -67,7 +67,7 @@ func TestDaysAreSealedAtOnceAndThenHourly(t *testing.T) {
 func TestSealingEndsWithTheProgram(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := &sealCalls{block: true}
-		days := &daySealer{store: calls, log: slog.New(slog.DiscardHandler)}
+		days := &hourly{do: func(ctx context.Context, now time.Time) { sealDays(ctx, calls, now, slog.New(slog.DiscardHandler)) }}
 		days.start(t.Context())
 		synctest.Wait()
 		days.stop()
