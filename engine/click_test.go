@@ -79,5 +79,8 @@ func TestStoredText(t *testing.T) {
 		if got := engine.StoredText([]byte(in)); got != want {
 			t.Errorf("StoredText(%q) = %q, want %q", in, got, want)
 		}
+		if engine.IsStoredText([]byte(in)) != (in == want) || !engine.IsStoredText([]byte(want)) {
+			t.Errorf("IsStoredText(%q) = %v and of %q %v", in, engine.IsStoredText([]byte(in)), want, engine.IsStoredText([]byte(want)))
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -226,7 +225,7 @@ func storable(clicks []engine.Click) ([]engine.Click, error) {
 		case c.Status > 999:
 			return nil, refusedClick(i, "its status is %d", c.Status)
 		}
-		if clean(c.UserAgent) && clean(c.Referrer) && clean(c.Language) {
+		if engine.IsStoredText(c.UserAgent) && engine.IsStoredText(c.Referrer) && engine.IsStoredText(c.Language) {
 			continue
 		}
 		if !copied { // the caller's clicks stay as they are
@@ -243,5 +242,3 @@ func storable(clicks []engine.Click) ([]engine.Click, error) {
 func refusedClick(i int, format string, args ...any) error {
 	return fmt.Errorf("store clicks: %w", &engine.RejectedError{Err: fmt.Errorf("click %d of the batch: "+format, append([]any{i}, args...)...)})
 }
-
-func clean(text []byte) bool { return utf8.Valid(text) && bytes.IndexByte(text, 0) < 0 }

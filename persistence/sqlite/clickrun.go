@@ -56,15 +56,18 @@ func runsOf(clicks []engine.Click, last int64) []clickRun {
 
 // runEncoder makes the bytes of runs. Its zero value works; for one goroutine.
 type runEncoder struct {
-	texts map[string]uint64 // of the run under way, as they came from the visitor
+	known map[string]uint64 // texts of the run under way, as they came from the visitor
+	texts uint64            // how many it has
+	alone bool              // it is of one click: nothing will refer to a text
 }
 
 // append adds the run of clicks[i] for each i of order to b. Texts are kept as engine.StoredText has them.
 func (e *runEncoder) append(b []byte, clicks []engine.Click, order []int32) []byte {
-	if e.texts == nil {
-		e.texts = map[string]uint64{}
+	if e.known == nil {
+		e.known = map[string]uint64{}
 	}
-	clear(e.texts)
+	clear(e.known)
+	e.texts, e.alone = 0, len(order) == 1
 	b = append(b, runFormat)
 	at := int64(0)
 	for _, i := range order {
@@ -86,15 +89,19 @@ func (e *runEncoder) appendText(b, text []byte) []byte {
 	if len(text) == 0 {
 		return append(b, 0)
 	}
-	if n, ok := e.texts[string(text)]; ok {
+	if n, ok := e.known[string(text)]; ok {
 		return binary.AppendUvarint(b, n)
 	}
-	n := uint64(len(e.texts) + 1)
-	e.texts[string(text)] = n
-	stored := engine.StoredText(text)
-	b = binary.AppendUvarint(b, n)
-	b = binary.AppendUvarint(b, uint64(len(stored)))
-	return append(b, stored...)
+	e.texts++
+	if !e.alone {
+		e.known[string(text)] = e.texts
+	}
+	if !engine.IsStoredText(text) {
+		text = []byte(engine.StoredText(text))
+	}
+	b = binary.AppendUvarint(b, e.texts)
+	b = binary.AppendUvarint(b, uint64(len(text)))
+	return append(b, text...)
 }
 
 // decodeRun reads the n clicks of a run. Their texts are parts of data. The error says what is wrong with the bytes.
