@@ -61,7 +61,7 @@ func openFigures(ctx context.Context, conn *pgx.Conn, link engine.LinkID) (*figu
 		QueryRow(func(row pgx.Row) error { return row.Scan(&f.found) })
 	batch.Queue("SELECT payload FROM rollup_deltas WHERE bucket = $1", int32(deltaBucket(int64(link)))).
 		Query(func(rows pgx.Rows) error { return scanRows(rows, f.waiting.scan) })
-	batch.Queue(`SELECT s.until, s.clicks, coalesce((SELECT sum(h.Clicks)::bigint FROM click_hours h WHERE h.link_id = $1 AND h.Hour >= s.until), 0),
+	batch.Queue(`SELECT s.until, s.clicks, coalesce((SELECT sum(h.clicks)::bigint FROM click_hours h WHERE h.link_id = $1 AND h.hour >= s.until), 0),
 			coalesce((SELECT t.clicks FROM link_totals t WHERE t.link_id = $1), 0)
 		FROM click_seals s WHERE s.link_id = $1`, int64(link)).
 		Query(func(rows pgx.Rows) error {
@@ -88,7 +88,7 @@ func (f *figures) prove(ctx context.Context, conn *pgx.Conn) error {
 	err := conn.QueryRow(ctx, `SELECT min(coalesce(h.day, d.day))
 		FROM (SELECT date_trunc('day', hour, 'UTC') AS day, sum(clicks) AS clicks FROM click_hours WHERE link_id = $1 AND hour < $2 GROUP BY 1) h
 		FULL JOIN (SELECT day, clicks FROM click_days WHERE link_id = $1 AND day < $2) d ON d.day = h.day
-		WHERE h.Clicks IS DISTINCT FROM d.clicks`, int64(f.link), time.Unix(f.seal.until, 0)).Scan(&first)
+		WHERE h.clicks IS DISTINCT FROM d.clicks`, int64(f.link), time.Unix(f.seal.until, 0)).Scan(&first)
 	if err != nil {
 		return fmt.Errorf("prove the sealed days: %w", err)
 	}
