@@ -43,13 +43,15 @@ func (a *API) shortenMany(r *request) error {
 	if err != nil {
 		return err
 	}
-	changes, err := a.storeLines(r, lines, conflict)
-	if err != nil {
-		return err
-	}
+	changes, failed := a.storeLines(r, lines, conflict)
 	ctx, cancel := r.store()
 	defer cancel()
-	r.propagated(a.cfg.Announcer.AnnounceMany(ctx, changes))
+	// Also after a failure: what was stored before it is to be seen, and sending the body again would find it unchanged.
+	told := a.cfg.Announcer.AnnounceMany(ctx, changes)
+	if failed != nil {
+		return failed
+	}
+	r.propagated(told)
 	r.ctx.Response.SetStatusCode(fasthttp.StatusOK)
 	r.ctx.Response.Header.SetContentType(typeNDJSON)
 	for _, res := range results {
@@ -100,7 +102,8 @@ func (a *API) readLines(r *request) ([]*bulkResultJSON, []bulkLine, error) {
 	return results, lines, nil
 }
 
-// storeLines stores the lines with a code of their own first: their conflicts decide whether the others are stored at all.
+// storeLines stores the lines with a code of their own first: their conflicts decide whether the others are stored at all. With an error
+// it returns what has been changed before.
 func (a *API) storeLines(r *request, lines []bulkLine, conflict engine.OnConflict) ([]engine.Change, error) {
 	var given, drawn []bulkLine
 	for _, l := range lines {
@@ -121,14 +124,14 @@ func (a *API) storeLines(r *request, lines []bulkLine, conflict engine.OnConflic
 	for try := 1; len(drawn) > 0; try++ {
 		more, err := a.importLines(r, drawn, engine.ConflictSkip)
 		if err != nil {
-			return nil, err
+			return changes, err
 		}
 		changes = append(changes, more...)
 		var again []bulkLine
 		for _, l := range drawn {
 			if l.out.Outcome != "created" && try < newCodeTries {
 				if l.link.Code, err = engine.NewCode(nil); err != nil {
-					return nil, err
+					return changes, err
 				}
 				again = append(again, l)
 			}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -73,6 +74,19 @@ func TestBulkDrawsAgain(t *testing.T) {
 	words, _ := outcomes(t, f, "?on_conflict=overwrite", strings.Repeat(`{"url":"https://a.example"}`+"\n", 3))
 	if words != "1:created 2:created 3:created" || len(f.store.links) != 3 {
 		t.Errorf("outcomes = %s with %d links, want codes drawn again", words, len(f.store.links))
+	}
+}
+
+// TestBulkThatFailsHalfwayAnnouncesWhatIsStored: the lines with codes are stored, those whose codes are drawn are not.
+func TestBulkThatFailsHalfwayAnnouncesWhatIsStored(t *testing.T) {
+	f := newFixture(t, nil)
+	f.store.imports, f.store.importErr = 1, errors.New("the database went away")
+	got := f.ask(t, "POST", "/shorten", `{"url":"https://a.example","code":"aa"}`+"\n"+`{"url":"https://b.example"}`, ndjson)
+	if got.status != 503 || got.get("Carom-Propagation") != "" {
+		t.Errorf("POST = %d %s, propagation %q; want 503", got.status, got.body, got.get("Carom-Propagation"))
+	}
+	if len(f.store.links) != 1 || len(f.bus.changes) != 1 {
+		t.Errorf("%d links are stored and %v announced, want the one with a code", len(f.store.links), f.bus.changes)
 	}
 }
 

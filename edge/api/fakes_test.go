@@ -28,6 +28,9 @@ type fakeStore struct {
 	lookups int                 // of keys
 	touched []engine.KeyID
 	taken   int // how many creations still hit a taken code
+	imports int // how many imports still succeed, when importErr is set
+	// importErr is what imports fail with after that.
+	importErr error
 }
 
 type idemEntry struct {
@@ -199,6 +202,9 @@ func (s *fakeStore) ImportLinks(_ context.Context, links []engine.Link, conflict
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return nil, s.err
+	}
+	if s.imports--; s.importErr != nil && s.imports < 0 {
+		return nil, s.importErr
 	}
 	results := make([]engine.ImportResult, len(links))
 	refused := false
