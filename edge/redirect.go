@@ -82,13 +82,8 @@ func (s *Server) settle(rep *reply, counters *answerCounters, r engine.Resolutio
 		click.Flags |= engine.ClickBudgeted
 	}
 	// Before the answer: once a visitor is redirected, the click must survive whatever happens to this process.
-	if err := s.cfg.Clicks.Append(r.Shard, click); err != nil {
-		// A visit of a budget that leaves no trace would make the count wrong for ever.
-		if s.cfg.RefuseUnrecorded || r.Budgeted {
-			s.refuseUnrecorded(rep, counters, r)
-			return
-		}
-		counters.unrecorded.Add(1)
+	if err := s.cfg.Clicks.Append(r.Shard, click); err != nil && !s.proceed(rep, counters, r, err) {
+		return
 	}
 	counters.redirected(r.Status)
 	rep.status, rep.target, rep.cache = r.Status, r.Target, cacheControl(r, v)

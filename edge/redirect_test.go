@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -172,6 +173,29 @@ func TestJournalFull(t *testing.T) {
 			t.Errorf("Stats = %+v, want two refused", st)
 		}
 	})
+}
+
+// TestClicksThatAreNotSynced holds that a click that is recorded, and only not safe against a loss of power, is never taken for one that is missing.
+func TestClicksThatAreNotSynced(t *testing.T) {
+	for name, tt := range map[string]struct {
+		refuse  bool
+		want    [2]int
+		refused uint64
+	}{"go on": {false, [2]int{302, 301}, 0}, "refused": {true, [2]int{503, 503}, 2}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, func(c *Config) { c.RefuseUnrecorded = tt.refuse })
+			f.journal.err = fmt.Errorf("append click: %w", engine.ErrNotDurable)
+			if got := [2]int{f.get(t, "/abc").status, f.get(t, "/few").status}; got != tt.want {
+				t.Errorf("a link and one with a budget = %d, want %d", got, tt.want)
+			}
+			if len(f.resolver.refunded) != 0 {
+				t.Error("a visit was given back whose click will be stored")
+			}
+			if st := f.Stats(); st.Unrecorded != 0 || st.Refused != tt.refused {
+				t.Errorf("Stats = %+v, want none unrecorded and %d refused", st, tt.refused)
+			}
+		})
+	}
 }
 
 func TestUnknownCodesAreLimited(t *testing.T) {

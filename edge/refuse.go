@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"errors"
+
 	"github.com/valyala/fasthttp"
 
 	"github.com/carom-dev/carom/edge/wire"
@@ -78,13 +80,23 @@ func (s *Server) refuse(rep *reply, counters *answerCounters, outcome engine.Out
 	}
 }
 
-// refuseUnrecorded sends a visitor away whose click could not be recorded.
-func (s *Server) refuseUnrecorded(rep *reply, counters *answerCounters, r engine.Resolution) {
-	if r.Budgeted {
-		s.cfg.Resolver.Refund(r)
+// proceed reports whether a visitor is redirected though its click could not be recorded as promised; else it is sent away.
+func (s *Server) proceed(rep *reply, counters *answerCounters, r engine.Resolution, err error) bool {
+	// What is only not synced will be stored, unless the power fails: the visit is used up and has its trace.
+	recorded := errors.Is(err, engine.ErrNotDurable)
+	// A visit of a budget that leaves no trace would make the count wrong for ever.
+	if s.cfg.RefuseUnrecorded || r.Budgeted && !recorded {
+		if r.Budgeted && !recorded {
+			s.cfg.Resolver.Refund(r)
+		}
+		counters.refused.Add(1)
+		rep.page, rep.retryAfter = pageUnavailable, "1"
+		return false
 	}
-	counters.refused.Add(1)
-	rep.page, rep.retryAfter = pageUnavailable, "1"
+	if !recorded {
+		counters.unrecorded.Add(1)
+	}
+	return true
 }
 
 func (rep *reply) tooMany(counters *answerCounters, d limit.Decision) {

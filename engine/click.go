@@ -115,7 +115,8 @@ type ClickBatch struct {
 // ClickAppender takes clicks. Safe for concurrent use.
 type ClickAppender interface {
 	// Append records c in the lane before it returns: from then on the click survives the death of the process. It does not
-	// block on I/O. ErrJournalFull and ErrJournalClosed mean that the click is not recorded.
+	// block on I/O. ErrJournalFull and ErrJournalClosed mean that the click is not recorded, ErrNotDurable that it is, but could not be
+	// synced as the journal's setting promises: then it may not survive a power loss, and Append did wait for the disk.
 	Append(lane int, c Click) error
 }
 

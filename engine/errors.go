@@ -78,6 +78,8 @@ var (
 	ErrJournalFull = errors.New("click journal is full")
 	// ErrJournalClosed: the click was not recorded, as the journal is closed or can't be written.
 	ErrJournalClosed = errors.New("click journal is closed")
+	// ErrNotDurable: the click was recorded, but not synced as the journal's setting promises.
+	ErrNotDurable = errors.New("click is recorded but not synced")
 	// ErrFenced: the store's checkpoint is not where this writer left it, so another process writes under this node's name.
 	ErrFenced = errors.New("journal checkpoint was moved by another process")
 )

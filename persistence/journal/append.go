@@ -7,9 +7,6 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
-// ErrNotDurable says that the click is recorded, but the sync that SyncAlways promises failed: it may not survive a power loss.
-var ErrNotDurable = errors.New("click is recorded but not synced")
-
 // errBytesMax is why there is no room when it is not the disk's fault.
 var errBytesMax = errors.New("bound on the journal's bytes is reached")
 

@@ -326,7 +326,7 @@ func TestFailedSyncSealsTheSegment(t *testing.T) {
 			appendClicks(t, j, 0, 0, 5, smallClick)
 			s := j.lanes[0].current.Load()
 			d.set("sync", fault{from: 1, to: 1, err: syscall.EIO})
-			if err := j.Append(0, smallClick(5)); !errors.Is(err, ErrNotDurable) {
+			if err := j.Append(0, smallClick(5)); !errors.Is(err, engine.ErrNotDurable) {
 				t.Fatalf("Append: %v, want ErrNotDurable", err)
 			}
 			if h := j.Health(t.Context()); h.Status != engine.HealthWarn || !strings.Contains(h.Reason, "sync") {

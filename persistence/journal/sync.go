@@ -35,7 +35,7 @@ func (j *Journal) waitSynced(s *segment, start uint64) error {
 			return nil
 		}
 		if s.failed.Load() || r.err != nil {
-			return fmt.Errorf("append click: %w", ErrNotDurable)
+			return fmt.Errorf("append click: %w", engine.ErrNotDurable)
 		}
 	}
 }
