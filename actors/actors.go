@@ -181,6 +181,15 @@ func (a *Actors) join() {
 				s.mailbox.Post(shardMessage{kind: kindDistrust})
 			}
 		},
+		recalled: func(changes []engine.Change) {
+			for _, c := range changes {
+				a.shardOf(c.Key).mailbox.TrySend(shardMessage{kind: kindRecalled, id: c.Link}) // when it is full, the other asks again
+			}
+		},
+		sequence: uint64(a.cfg.Now().UnixMicro()),
+	}
+	for _, s := range a.shards {
+		s.recall = a.feed.ask
 	}
 	a.feed.live.Store(1)
 	a.feed.mailbox = stage.Spawn(a.stage, "feed", feedMailboxMax, a.feed)
@@ -255,7 +264,7 @@ func (a *Actors) follow(ctx context.Context) {
 	}, nil)
 }
 
-// Stop gives leased visits back, stores what the journal holds, and ends all actors. Call it when no visitor is served any
+// Stop stores what the journal holds, gives leased visits back, and ends all actors. Call it when no visitor is served any
 // more. ctx bounds it: what could not be stored by then stays in the journal and is stored after the next start.
 func (a *Actors) Stop(ctx context.Context) error {
 	for _, s := range a.shards {
@@ -269,6 +278,9 @@ func (a *Actors) Stop(ctx context.Context) error {
 	if a.writer.mailbox.Post(writerMessage{drain: drained}) {
 		if err := answer(ctx, drained); err != nil {
 			errs = append(errs, fmt.Errorf("store the clicks of the journal, which keeps them for the next start: %w", err))
+		} else if err := a.cfg.Clicks.ReclaimVisits(ctx, a.cfg.Journal.Node()); err != nil {
+			// What the shards gave back may still be on its way; all clicks are stored, so that the rest can be counted.
+			a.cfg.Logger.Warn("leased visits that were not used stay leased until the next start, or for a day", "err", err)
 		}
 	}
 	a.stopTicks()

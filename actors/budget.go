@@ -13,10 +13,12 @@ type account struct {
 	key     engine.Key
 	ref     table.BudgetRef
 	want    int64     // the size of the next lease
-	leasing bool      // the store is being asked
+	leasing bool      // the store is being asked, or will be once others have had time to give visits back
+	resting bool      // leasing, and it is the latter
 	waiters []waiter  // visitors who wait for it
 	revive  time.Time // exhausted: when the store is asked again, at the earliest
 	touched time.Time // when the last lease came, to find accounts that rest
+	recall  time.Time // when the others may be asked again to give visits back
 }
 
 const (
@@ -26,6 +28,8 @@ const (
 	leaseMax = 4096
 	// exhaustedFor is how long "used up" is believed before the store is asked again: another instance may have given some back.
 	exhaustedFor = 5 * time.Second
+	// recallWait is what others are given to return visits that they do not use: a message, a transaction, and much room.
+	recallWait = 50 * time.Millisecond
 	// restAfter is how long an account may be unused before its visits go back to the store.
 	restAfter = 10 * time.Minute
 )
@@ -76,13 +80,29 @@ func (s *shard) lease(key engine.Key, e table.Entry, w waiter) {
 		return
 	}
 	a.waiters = append(a.waiters, w)
-	if a.leasing {
-		return
+	if !a.leasing {
+		s.askLease(e.Link(), a)
 	}
-	a.leasing = true
-	ask := &lease{shard: s.mailbox, link: e.Link(), want: max(a.want, int64(len(a.waiters)))}
-	if !s.ask(loaderMessage{lease: ask}) {
-		s.leased(&leaseResult{link: e.Link(), err: errLeaseFailed})
+}
+
+func (s *shard) askLease(id engine.LinkID, a *account) {
+	a.leasing, a.resting = true, false
+	if !s.ask(loaderMessage{lease: &lease{shard: s.mailbox, link: id, need: int64(len(a.waiters)), want: a.want}}) {
+		s.leased(&leaseResult{link: id, err: errLeaseFailed})
+	}
+}
+
+// leaseAgain asks for a lease once the others have had recallWait.
+func (s *shard) leaseAgain(id engine.LinkID) {
+	if a := s.accounts[id]; a != nil && a.resting {
+		s.askLease(id, a)
+	}
+}
+
+// recalled gives back what remains of a lease, as the visitors are at another instance.
+func (s *shard) recalled(id engine.LinkID) {
+	if a := s.accounts[id]; a != nil {
+		s.giveBack(id, s.budgets.Drain(a.ref))
 	}
 }
 
@@ -94,10 +114,16 @@ func (s *shard) leased(r *leaseResult) {
 		s.giveBack(r.link, r.n)
 		return
 	}
-	a.leasing = false
+	now := s.cfg.Now()
+	if r.elsewhere && now.After(a.recall) && s.recall != nil && s.recall(engine.Change{Link: r.link, Key: a.key}) {
+		// The visitors go on waiting: to say "used up" of visits that another instance holds idle would be wrong.
+		a.recall, a.resting = now.Add(exhaustedFor), true
+		time.AfterFunc(recallWait, func() { s.mailbox.Post(shardMessage{kind: kindLeaseAgain, id: r.link}) })
+		return
+	}
+	a.leasing, a.resting = false, false
 	waiters := a.waiters
 	a.waiters = nil
-	now := s.cfg.Now()
 	switch {
 	case r.err != nil:
 		for _, w := range waiters {

@@ -102,6 +102,64 @@ func TestLeasedVisitsGoBackAtAnEditAndAtTheEnd(t *testing.T) {
 	if store.leased[edited.ID] != 6 {
 		t.Errorf("%d visits stay leased after the end, want the 6 that were used", store.leased[edited.ID])
 	}
+	if store.reclaimed != 2 {
+		t.Errorf("unused visits were reclaimed %d times, want at the start and, as the journal was empty, at the end", store.reclaimed)
+	}
+}
+
+// TestVisitsThatAnotherInstanceHoldsAreRecalled has one instance lease all there are and use one; the visitors of the other get the rest.
+func TestVisitsThatAnotherInstanceHoldsAreRecalled(t *testing.T) {
+	const visits = 10
+	c := startCluster(t, 2, true)
+	c.store.set(limited("l", visits))
+	for _, a := range c.instances {
+		until(t, "visits can be leased", a.leasable.Load)
+	}
+	served := []int{0, 0}
+	visit := func(i int) engine.Outcome {
+		got := resolve(c.instances[i], "l", engine.VisitCounted).Outcome
+		if got == engine.OutcomeRedirect {
+			served[i]++
+		}
+		return got
+	}
+	visit(0)
+	if id := limited("l", visits).ID; c.store.leased[id] != visits {
+		t.Fatalf("%d visits are leased, want all", c.store.leased[id])
+	}
+	if got := visit(1); got != engine.OutcomeRedirect {
+		t.Fatalf("Outcome at the other instance = %v, want redirect", got)
+	}
+	for range 2 * visits {
+		visit(1)
+	}
+	if served[0] != 1 || served[1] != visits-1 {
+		t.Errorf("%v were served by the instances, want 1 and %d", served, visits-1)
+	}
+	if got := c.instances[1].Stats().Feed.Recalls; got == 0 {
+		t.Error("no recall is counted")
+	}
+}
+
+// TestVisitsHeldByADeadInstanceAreSaidToBeUsedUp holds that nobody waits for it again and again.
+func TestVisitsHeldByADeadInstanceAreSaidToBeUsedUp(t *testing.T) {
+	c := startCluster(t, 2, true)
+	l := limited("l", 10)
+	c.store.set(l)
+	c.store.mu.Lock()
+	c.store.hold("dead", l.ID, 10)
+	c.store.mu.Unlock()
+	for _, a := range c.instances {
+		until(t, "visits can be leased", a.leasable.Load)
+		for range 100 {
+			if got := resolve(a, "l", engine.VisitCounted).Outcome; got != engine.OutcomeExhausted {
+				t.Fatalf("Outcome = %v, want exhausted", got)
+			}
+		}
+		if got := a.Stats().Feed.Recalls; got != 1 {
+			t.Errorf("the others were asked %d times, want once", got)
+		}
+	}
 }
 
 func TestExhaustedLinkIsAskedAgainAfterAWhile(t *testing.T) {

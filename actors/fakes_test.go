@@ -31,13 +31,14 @@ type fakeStore struct {
 	// onWrite is asked before a batch: it may fail it, before or (commit true) after it took effect.
 	onWrite   func(b *engine.ClickBatch) (commit bool, err error)
 	leased    map[engine.LinkID]int64
+	holders   map[engine.LinkID]map[engine.NodeID]int64 // leased, by node
 	returned  int64
 	reclaimed int
 	onLease   func() error
 }
 
 func newFakeStore(links ...engine.Link) *fakeStore {
-	f := &fakeStore{links: map[engine.Key]engine.Link{}, checkpoints: map[int]engine.Position{}, leased: map[engine.LinkID]int64{}}
+	f := &fakeStore{links: map[engine.Key]engine.Link{}, checkpoints: map[int]engine.Position{}, leased: map[engine.LinkID]int64{}, holders: map[engine.LinkID]map[engine.NodeID]int64{}}
 	for _, l := range links {
 		f.links[l.Key()] = l
 	}
@@ -103,28 +104,41 @@ func (f *fakeStore) WriteClicks(_ context.Context, b *engine.ClickBatch) error {
 	return failure
 }
 
-func (f *fakeStore) LeaseVisits(_ context.Context, _ engine.NodeID, link engine.LinkID, want int64) (int64, error) {
+func (f *fakeStore) LeaseVisits(_ context.Context, node engine.NodeID, link engine.LinkID, need, want int64) (engine.VisitLease, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.onLease != nil {
 		if err := f.onLease(); err != nil {
-			return 0, err
+			return engine.VisitLease{}, err
 		}
 	}
 	for _, l := range f.links {
 		if l.ID == link {
-			n := max(min(want, l.MaxVisits-f.leased[link]), 0)
-			f.leased[link] += n
-			return n, nil
+			n := max(min(max(need, want), l.MaxVisits-f.leased[link]), 0)
+			f.hold(node, link, n)
+			got := engine.VisitLease{Visits: n}
+			for other, held := range f.holders[link] {
+				got.Elsewhere = got.Elsewhere || n == 0 && other != node && held > 0
+			}
+			return got, nil
 		}
 	}
-	return 0, engine.Errorf(engine.CodeNotFound, "no link %d", link)
+	return engine.VisitLease{}, engine.Errorf(engine.CodeNotFound, "no link %d", link)
 }
 
-func (f *fakeStore) ReturnVisits(_ context.Context, _ engine.NodeID, link engine.LinkID, n int64) error {
+// hold is called with the lock.
+func (f *fakeStore) hold(node engine.NodeID, link engine.LinkID, n int64) {
+	f.leased[link] += n
+	if f.holders[link] == nil {
+		f.holders[link] = map[engine.NodeID]int64{}
+	}
+	f.holders[link][node] += n
+}
+
+func (f *fakeStore) ReturnVisits(_ context.Context, node engine.NodeID, link engine.LinkID, n int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.leased[link] -= n
+	f.hold(node, link, -n)
 	f.returned += n
 	return nil
 }

@@ -20,6 +20,8 @@ type feed struct {
 	// apply has the shards take changes over and calls then when all are in force; distrust makes all that is published stale.
 	apply    func(changes []engine.Change, then func())
 	distrust func()
+	// recalled has the shards give back what they hold of the links' visits and do not use.
+	recalled func(changes []engine.Change)
 
 	// Owned by the actor.
 	located   bool           // position is known
@@ -27,7 +29,7 @@ type feed struct {
 	polling   bool
 	pollAgain bool
 	polledAt  time.Time
-	sequence  uint64 // of the latest change published
+	sequence  uint64 // of the latest change published; begins with the time, so that a restart is no step back to the others
 	peers     map[engine.NodeID]*peer
 	pending   map[uint64]*announcement // by sequence
 	outbox    []engine.BusMessage
@@ -44,6 +46,7 @@ type feed struct {
 	received  atomic.Int64
 	polls     atomic.Int64
 	gaps      atomic.Int64
+	recalls   atomic.Int64      // asked of the others
 	lost      atomic.Int64      // messages that could not be sent
 	resyncs   atomic.Int64      // readings of the change log out of turn, as something may have been missed
 	applied   atomic.Int64      // changes of other instances that were applied; one may count twice, from the bus and from the log
@@ -78,6 +81,7 @@ type feedMessage struct {
 	sent     *sent
 	spends   []engine.Spend
 	ack      *engine.BusMessage
+	recall   *engine.Change // a link whose visits the other instances hold
 }
 
 type sent struct {
@@ -121,6 +125,9 @@ func (f *feed) Receive(m feedMessage) {
 		f.post(engine.BusMessage{Kind: engine.BusSpend, Spends: m.spends})
 	case m.ack != nil:
 		f.post(*m.ack)
+	case m.recall != nil:
+		f.recalls.Add(1)
+		f.post(engine.BusMessage{Kind: engine.BusRecall, Sequence: f.sequence, Changes: []engine.Change{*m.recall}})
 	}
 	f.send()
 }
@@ -163,7 +170,10 @@ func (f *feed) heard(m *engine.BusMessage) {
 	}
 	p := f.peers[m.From]
 	if p == nil {
-		p = &peer{sequence: m.Sequence}
+		p = &peer{}
+		if m.Kind != engine.BusAck { // which has a sequence of this instance
+			p.sequence = m.Sequence
+		}
 		f.peers[m.From] = p
 		f.resync()
 	}
@@ -182,7 +192,14 @@ func (f *feed) heard(m *engine.BusMessage) {
 		f.poll()
 	case engine.BusAck:
 		f.acknowledged(m.From, m.Sequence)
+	case engine.BusRecall:
+		f.recalled(m.Changes)
 	}
+}
+
+// ask has the other instances give a link's idle visits back; false while there are none, or the bus is away. Safe for concurrent use.
+func (f *feed) ask(c engine.Change) bool {
+	return f.healthy.Load() && f.live.Load() > 1 && f.mailbox.TrySend(feedMessage{recall: &c})
 }
 
 // follow notes that a peer's sequence stands at next; when it was not at expected before, something it said got lost.

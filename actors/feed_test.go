@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -231,6 +232,39 @@ func TestAnInstanceHeardOfOnASilentBusCounts(t *testing.T) {
 	c.bus.mu.Unlock()
 	if p := c.edit(0, "a", 1); p != (engine.Propagation{Applied: 1, Live: 2}) {
 		t.Errorf("Propagation = %+v, want 1 of 2: the other has said that it lives, and confirms nothing", p)
+	}
+}
+
+// TestAnInstanceThatStartsAgainIsNoLossOfMessages holds that its sequence goes on above where it was: one gap, however many edits it makes.
+func TestAnInstanceThatStartsAgainIsNoLossOfMessages(t *testing.T) {
+	c := startCluster(t, 1, true)
+	here, version := c.instances[0], uint64(0)
+	live := func(edits int) {
+		again, err := New(Config{
+			Links: c.store, Clicks: c.store, Journal: namedJournal{newFakeJournal(1), "again"}, Changes: c.log, Bus: c.bus,
+			SetAside: func(engine.Click, error) error { return nil }, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again.Start(t.Context())
+		until(t, "the instances know each other", func() bool { return again.feed.live.Load() == 2 && here.feed.live.Load() == 2 })
+		c.instances = append(c.instances[:1], again)
+		for range edits {
+			version++
+			heard := here.feed.applied.Load()
+			c.edit(1, "a", version)
+			until(t, "the edit is heard of", func() bool { return here.feed.applied.Load() > heard })
+		}
+		if err := again.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	live(20)
+	before := here.feed.gaps.Load()
+	live(10)
+	if got := here.feed.gaps.Load() - before; got > 1 {
+		t.Errorf("%d gaps are counted, want one", got)
 	}
 }
 

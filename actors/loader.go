@@ -60,14 +60,16 @@ type loadResult struct {
 type lease struct {
 	shard *stage.Mailbox[shardMessage]
 	link  engine.LinkID
+	need  int64 // visitors who wait
 	want  int64
 }
 
-// leaseResult is the answer: n visits, 0 when there are none left.
+// leaseResult is the answer: n visits, 0 when there are none left to lease, though some may be elsewhere.
 type leaseResult struct {
-	link engine.LinkID
-	n    int64
-	err  error
+	link      engine.LinkID
+	n         int64
+	elsewhere bool
+	err       error
 }
 
 type giveBack struct {
@@ -174,7 +176,7 @@ func (l *loader) start() {
 		ask := l.leases[0]
 		l.leases = l.leases[1:]
 		l.leasing++
-		l.work(workerLease, func() { l.lease(ask) }, func(err error) { answerLease(ask, 0, err) })
+		l.work(workerLease, func() { l.lease(ask) }, func(err error) { answerLease(ask, engine.VisitLease{}, err) })
 	}
 	if !l.giving && len(l.giveBacks) > 0 {
 		returns := l.giveBacks
@@ -265,8 +267,8 @@ func answerLoads(batch []*load, links []engine.Link, err error) {
 func (l *loader) lease(ask *lease) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.LoadTimeout)
 	defer cancel()
-	n, err := l.cfg.Clicks.LeaseVisits(ctx, l.cfg.Journal.Node(), ask.link, ask.want)
-	l.leased.Add(n)
+	got, err := l.cfg.Clicks.LeaseVisits(ctx, l.cfg.Journal.Node(), ask.link, ask.need, ask.want)
+	l.leased.Add(got.Visits)
 	if err != nil {
 		l.errors.Add(1)
 		if l.refusals.Add(1) == 1 { // as often as visitors ask: once is enough
@@ -275,22 +277,26 @@ func (l *loader) lease(ask *lease) {
 	} else if n := l.refusals.Swap(0); n > 0 {
 		l.cfg.Logger.Info("visits can be leased again", "failures", n)
 	}
-	answerLease(ask, n, err)
+	answerLease(ask, got, err)
 }
 
-func answerLease(ask *lease, n int64, err error) {
-	ask.shard.Post(shardMessage{kind: kindLeased, leased: &leaseResult{link: ask.link, n: n, err: err}})
+func answerLease(ask *lease, got engine.VisitLease, err error) {
+	ask.shard.Post(shardMessage{kind: kindLeased, leased: &leaseResult{link: ask.link, n: got.Visits, elsewhere: got.Elsewhere, err: err}})
 }
 
 // giveBack returns visits to the store.
 func (l *loader) giveBack(returns map[engine.LinkID]int64) {
-	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.LoadTimeout)
-	defer cancel()
 	for link, n := range returns {
 		// After an error that hides whether it was done, returning again could give back twice: the lease then keeps the visits
-		// until the node starts again.
-		if err := l.cfg.Clicks.ReturnVisits(ctx, l.cfg.Journal.Node(), link, n); err != nil {
-			l.cfg.Logger.Warn("visits stay leased until the next start", "link", link, "visits", n, "err", err)
+		// until the node stops or starts again.
+		if err := l.returnVisits(link, n); err != nil {
+			l.cfg.Logger.Warn("visits stay leased until the node stops or starts again", "link", link, "visits", n, "err", err)
 		}
 	}
+}
+
+func (l *loader) returnVisits(link engine.LinkID, n int64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.LoadTimeout)
+	defer cancel()
+	return l.cfg.Clicks.ReturnVisits(ctx, l.cfg.Journal.Node(), link, n)
 }

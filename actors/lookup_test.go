@@ -173,6 +173,22 @@ func TestEditIsReadBackAtOnceAndOlderNewsIsIgnored(t *testing.T) {
 	}
 }
 
+// TestLateNewsOfAnOwnEditIsNoStepBack has an edit's own instance hear of a newer one, which took the entry away, before it publishes its own.
+func TestLateNewsOfAnOwnEditIsNoStepBack(t *testing.T) {
+	newest := makeLink("a", 3)
+	newest.Active = false
+	store := newFakeStore(makeLink("a", 1))
+	a := start(t, store, newFakeJournal(1), nil)
+	resolve(a, "a", engine.VisitCounted)
+	store.set(newest)
+	a.AnnounceMany(t.Context(), []engine.Change{{ID: 3, Link: newest.ID, Key: newest.Key(), Version: 3}})
+	own := makeLink("a", 2)
+	a.Announce(t.Context(), own, engine.Change{ID: 2, Link: own.ID, Key: own.Key(), Version: 2})
+	if got := resolve(a, "a", engine.VisitCounted).Outcome; got != engine.OutcomeInactive {
+		t.Errorf("Outcome = %v, want inactive, as the newest version says", got)
+	}
+}
+
 // TestStaleLoadIsNeverStored runs 10,000 random orders of loads, their answers and changes through one shard: what is published is
 // never older than what was announced.
 func TestStaleLoadIsNeverStored(t *testing.T) {
@@ -286,7 +302,7 @@ func TestPanicsLeaveTheOthersAnswered(t *testing.T) {
 	store := newFakeStore(makeLink("a", 1))
 	a := start(t, store, newFakeJournal(1), func(c *Config) { c.Shards = 1 })
 	for i := range 1000 {
-		a.shards[0].mailbox.Post(shardMessage{kind: messageKind(i % 12)})
+		a.shards[0].mailbox.Post(shardMessage{kind: messageKind(i % (int(kindRelease) + 3))})
 		a.loader.mailbox.Post(loaderMessage{load: &load{}})
 		if i%100 == 0 {
 			if got := resolve(a, fmt.Sprintf("n%d", i), engine.VisitCounted).Outcome; got != engine.OutcomeNotFound {

@@ -19,6 +19,8 @@ type shard struct {
 	mailbox *stage.Mailbox[shardMessage]
 	// ask hands a question to the loader; false when it has ended.
 	ask func(loaderMessage) bool
+	// recall asks the other instances to give a link's idle visits back; false while they can't be reached, nil when there are none.
+	recall func(engine.Change) bool
 
 	waiting  map[engine.Key]*lookup // look-ups under way, by code
 	unsent   []engine.Key           // of waiting: not handed to the loader yet
@@ -56,7 +58,7 @@ type shardMessage struct {
 	waiter waiter        // lookup
 	change engine.Change // changed
 	link   *engine.Link  // changed: its new state, where that is known; refund: nil
-	id     engine.LinkID // refund
+	id     engine.LinkID // refund, lease again, recalled
 	loaded *loadResult   // loaded
 	leased *leaseResult  // leased
 	then   func()        // changed, release: called when it is in force, on the actor's goroutine
@@ -65,15 +67,17 @@ type shardMessage struct {
 type messageKind uint8
 
 const (
-	kindLookup   messageKind = iota // a visitor asks for a code that is not published
-	kindRefresh                     // a published entry is past its time to live
-	kindLoaded                      // the loader's answer
-	kindChanged                     // a link has a new version
-	kindLeased                      // the loader's answer on visits
-	kindRefund                      // a visit that was taken was not served
-	kindDistrust                    // everything may be stale
-	kindSweep                       // time has passed
-	kindRelease                     // give all leased visits back: the last message
+	kindLookup     messageKind = iota // a visitor asks for a code that is not published
+	kindRefresh                       // a published entry is past its time to live
+	kindLoaded                        // the loader's answer
+	kindChanged                       // a link has a new version
+	kindLeased                        // the loader's answer on visits
+	kindLeaseAgain                    // the other instances have had time to give visits back
+	kindRecalled                      // another instance has visitors for a link and no visits
+	kindRefund                        // a visit that was taken was not served
+	kindDistrust                      // everything may be stale
+	kindSweep                         // time has passed
+	kindRelease                       // give all leased visits back: the last message
 )
 
 const (
@@ -113,6 +117,10 @@ func (s *shard) Receive(m shardMessage) {
 		m.then()
 	case kindLeased:
 		s.leased(m.leased)
+	case kindLeaseAgain:
+		s.leaseAgain(m.id)
+	case kindRecalled:
+		s.recalled(m.id)
 	case kindRefund:
 		s.refund(m.id)
 	case kindDistrust:
@@ -143,6 +151,8 @@ func (s *shard) Failed(m shardMessage) {
 		m.then()
 	case kindLeased:
 		s.leased(&leaseResult{link: m.leased.link, err: errLeaseFailed})
+	case kindLeaseAgain:
+		s.leased(&leaseResult{link: m.id, err: errLeaseFailed})
 	}
 }
 
@@ -292,19 +302,22 @@ func (s *shard) distrust() {
 	}
 }
 
-// changed brings the table up to a change. Without the link's new state the entry goes, and the next request reads it.
+// changed brings the table up to a change. Without the link's new state the entry goes, and the next request reads it. The new state is
+// published only in place of an older one: where there is none, a newer change may have taken it away.
 func (s *shard) changed(c engine.Change, link *engine.Link) {
 	if l := s.waiting[c.Key]; l != nil {
 		l.leastVersion = max(l.leastVersion, c.Version)
 	}
-	if e, ok := s.table.Get(c.Key); ok && !e.Missing() && e.Version() >= c.Version {
+	e, ok := s.table.Get(c.Key)
+	known := ok && !e.Missing()
+	if known && e.Version() >= c.Version {
 		return
 	}
 	waiters := s.close(c.Link)
-	if link == nil {
-		s.table.Remove(c.Key)
-	} else {
+	if known && link != nil {
 		s.publish(c.Key, link, s.now())
+	} else {
+		s.table.Remove(c.Key)
 	}
 	for _, w := range waiters {
 		s.lookup(c.Key, w)

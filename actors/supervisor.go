@@ -100,6 +100,7 @@ type FeedStats struct {
 	Published, Received int64            // messages
 	Polls               int64            // pages of the change log that were read
 	Gaps                int64            // times that a peer's sequence showed that something was lost
+	Recalls             int64            // times that the others were asked to give a link's visits back
 	Lost                int64            // messages that could not be sent
 	Resyncs             int64            // readings of the change log out of turn, as something may have been missed
 	LogAway             bool             // the change log can't be read
@@ -159,7 +160,7 @@ func (a *Actors) Stats() Stats {
 	if f := a.feed; f != nil {
 		st.Feed = FeedStats{
 			Live: f.live.Load(), Healthy: f.healthy.Load(), Published: f.published.Load(), Received: f.received.Load(),
-			Polls: f.polls.Load(), Gaps: f.gaps.Load(), Lost: f.lost.Load(), Resyncs: f.resyncs.Load(),
+			Polls: f.polls.Load(), Gaps: f.gaps.Load(), Recalls: f.recalls.Load(), Lost: f.lost.Load(), Resyncs: f.resyncs.Load(),
 			LogAway: f.logError.Load() != nil, Applied: f.applied.Load(), Unconfirmed: f.unsure.Load(), Spread: f.spread.Snapshot(),
 		}
 		if at := f.appliedAt.Load(); at != 0 {

@@ -31,13 +31,14 @@ const (
 	BusAck                           // to To: From has applied the changes up to and including Sequence of To
 	BusSpend                         // units that From has taken from rate limits: Spends
 	BusSubscribed                    // made by Listen itself: it has (re)connected, and may have missed anything before
+	BusRecall                        // From has visitors for the links of Changes and no visits left: give back what is leased and not used
 )
 
 // BusMessage is one message. It is immutable once published or delivered.
 type BusMessage struct {
 	Kind     BusKind
 	From     NodeID
-	Sequence uint64 // of From's BusChange and BusPoll messages, from 1; a BusHeartbeat repeats the latest
+	Sequence uint64 // of From's BusChange and BusPoll messages, one more each, and no smaller after a restart; other kinds repeat the latest
 	To       NodeID // only for BusAck
 	Changes  []Change
 	Spends   []Spend

@@ -141,17 +141,24 @@ type ClickStore interface {
 	// (wrapped) when a lane does not stand at its From: nothing was stored. After any other error it is not known whether the
 	// batch was stored: read Checkpoints. A RejectedError says that the store refused the content of a click.
 	WriteClicks(ctx context.Context, b *ClickBatch) error
-	// LeaseVisits takes up to want visits out of the link's remaining budget for the node, and returns how many it got: 0 when
-	// it is used up. CodeNotFound when the link is gone or has no budget.
-	LeaseVisits(ctx context.Context, node NodeID, link LinkID, want int64) (int64, error)
+	// LeaseVisits takes visits out of the link's remaining budget for the node: need of them, for visitors who wait, as far as there
+	// are so many, and up to want where that leaves enough for other nodes. CodeNotFound when the link is gone or has no budget.
+	LeaseVisits(ctx context.Context, node NodeID, link LinkID, need, want int64) (VisitLease, error)
 	// ReturnVisits gives n leased visits back that were not and will not be used.
 	ReturnVisits(ctx context.Context, node NodeID, link LinkID, n int64) error
 	// ReclaimVisits gives back all of the node's leases but what its stored clicks used. Only for a node whose journal is
-	// wholly stored and which holds no lease: after a start, before the first LeaseVisits.
+	// wholly stored and which uses no lease: after a start, before the first LeaseVisits, and at the end. After an error some may have
+	// been given back.
 	ReclaimVisits(ctx context.Context, node NodeID) error
 	// VisitorSalt is the secret for the visitor ids of one UTC day, made at the first call by anybody. Salts of days more than
 	// two days before day are deleted for good.
 	VisitorSalt(ctx context.Context, day time.Time) ([16]byte, error)
+}
+
+// VisitLease is what a node got out of a link's visit budget.
+type VisitLease struct {
+	Visits    int64 // 0: nothing is left to lease
+	Elsewhere bool  // with 0 Visits: other nodes hold some; whether those are used is not known
 }
 
 // RejectedError says that the store refuses what a batch contains, so that trying again can't help.

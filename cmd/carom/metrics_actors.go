@@ -138,6 +138,7 @@ func feedMetrics() []family {
 		count("carom_actors_feed_received_total", "Messages that the bus brought.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Received) }),
 		count("carom_actors_feed_lost_total", "Messages that could not be sent.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Lost) }),
 		count("carom_actors_feed_gaps_total", "Times that another's numbers showed that a message was lost.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Gaps) }),
+		count("carom_actors_feed_recalls_total", "Times that the other instances were asked to give idle visits of a link back.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Recalls) }),
 		count("carom_actors_feed_resyncs_total", "Readings of the change log out of turn, as something may have been missed.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Resyncs) }),
 		count("carom_actors_feed_polls_total", "Readings of the change log.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Polls) }),
 	}

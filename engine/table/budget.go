@@ -106,6 +106,15 @@ func (b *Budgets) Give(ref BudgetRef, n int64) bool {
 	return ok
 }
 
+// Drain takes all that remains, and returns how many that were. An exhausted counter stays so.
+func (b *Budgets) Drain(ref BudgetRef) int64 {
+	was, ok := b.update(ref, func(remain uint64) (uint64, bool) { return 0, remain != exhausted })
+	if !ok {
+		return 0
+	}
+	return int64(was)
+}
+
 // Exhaust marks an empty counter: readers then say that the visits are used up, without asking.
 func (b *Budgets) Exhaust(ref BudgetRef) {
 	b.update(ref, func(remain uint64) (uint64, bool) { return exhausted, remain == 0 })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,6 +63,9 @@ func (s *Store) edit(ctx context.Context, step string, fn func(context.Context, 
 func (s *Store) editWithin(ctx context.Context, timeout time.Duration, step string, fn func(context.Context, pgx.Tx) error) error {
 	ctx, leave := s.enter(ctx, timeout)
 	defer leave()
+	if timeout > s.cfg.QueryTimeout {
+		fn = patiently(timeout, fn)
+	}
 	var err error
 	for try := range editTries {
 		if try > 0 {
@@ -76,6 +80,16 @@ func (s *Store) editWithin(ctx context.Context, timeout time.Duration, step stri
 		}
 	}
 	return s.wrap(step, err)
+}
+
+// patiently lets the statements of a transaction take longer than those of the pool's sessions may.
+func patiently(timeout time.Duration, fn func(context.Context, pgx.Tx) error) func(context.Context, pgx.Tx) error {
+	return func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT set_config('statement_timeout', $1::text, true)", strconv.FormatInt(timeout.Milliseconds(), 10)); err != nil {
+			return fmt.Errorf("bound the statements: %w", err)
+		}
+		return fn(ctx, tx)
+	}
 }
 
 // editOnce reports with an error whether the transaction was certainly undone.

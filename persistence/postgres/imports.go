@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -35,9 +34,6 @@ func (s *Store) ImportLinks(ctx context.Context, links []engine.Link, conflict e
 	var p *importPlan
 	err := s.editWithin(ctx, s.cfg.WriteTimeout, "import links", func(ctx context.Context, tx pgx.Tx) error {
 		p = &importPlan{conflict: conflict, by: by, current: make(map[engine.Key]*known, len(links)), results: make([]engine.ImportResult, len(links))}
-		if _, err := tx.Exec(ctx, "SELECT set_config('statement_timeout', $1::text, true)", strconv.FormatInt(s.cfg.WriteTimeout.Milliseconds(), 10)); err != nil {
-			return fmt.Errorf("bound the statements: %w", err)
-		}
 		if err := p.start(ctx, tx, links); err != nil {
 			return err
 		}

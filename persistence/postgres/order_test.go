@@ -130,15 +130,15 @@ func TestVisitBudgetIsExactAcrossInstances(t *testing.T) {
 		leasing.Go(func() {
 			me := engine.NodeID(fmt.Sprint("node", i))
 			for {
-				n, err := s.LeaseVisits(t.Context(), me, l.ID, 7)
+				got, err := s.LeaseVisits(t.Context(), me, l.ID, 1, 7)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if n == 0 {
+				if got.Visits == 0 {
 					return
 				}
-				granted.Add(n)
+				granted.Add(got.Visits)
 			}
 		})
 	}
@@ -161,14 +161,14 @@ func TestVisitBudgetIsExactAcrossInstances(t *testing.T) {
 		}
 	}
 	for {
-		n, err := first.LeaseVisits(t.Context(), "node9", l.ID, 100)
+		got, err := first.LeaseVisits(t.Context(), "node9", l.ID, 1, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n == 0 {
+		if got.Visits == 0 {
 			break
 		}
-		back += n
+		back += got.Visits
 	}
 	if back != budget-3 {
 		t.Errorf("%d visits came back, want %d", back, budget-3)

@@ -12,11 +12,15 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
+// leaseShare: at most one part in so many of what remains of a budget goes out ahead of need, so that a small one, and the end of a large
+// one, is not held by an instance whose visitors do not come.
+const leaseShare = 8
+
 // LeaseVisits takes visits out of a link's budget. The row of the link is locked first, so that all instances queue up there.
-func (s *Store) LeaseVisits(ctx context.Context, node engine.NodeID, link engine.LinkID, want int64) (int64, error) {
-	var granted int64
+func (s *Store) LeaseVisits(ctx context.Context, node engine.NodeID, link engine.LinkID, need, want int64) (engine.VisitLease, error) {
+	var got engine.VisitLease
 	err := s.edit(ctx, "lease visits", func(ctx context.Context, tx pgx.Tx) error {
-		granted = 0
+		got = engine.VisitLease{}
 		var visits, leased int64
 		err := tx.QueryRow(ctx, "SELECT max_visits, visits_leased FROM links WHERE id = $1 AND max_visits IS NOT NULL FOR UPDATE", int64(link)).Scan(&visits, &leased)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -25,16 +29,20 @@ func (s *Store) LeaseVisits(ctx context.Context, node engine.NodeID, link engine
 		if err != nil {
 			return fmt.Errorf("read the budget: %w", err)
 		}
-		granted = max(0, min(want, visits-leased))
-		if granted == 0 {
-			return nil
+		left := max(0, visits-leased)
+		if got.Visits = min(left, max(need, min(want, left/leaseShare))); got.Visits > 0 {
+			return moveLease(ctx, tx, node, link, got.Visits)
 		}
-		return moveLease(ctx, tx, node, link, granted)
+		err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM visit_leases WHERE link_id = $1 AND node <> $2 AND outstanding > 0)", int64(link), string(node)).Scan(&got.Elsewhere)
+		if err != nil {
+			return fmt.Errorf("look for other leases: %w", err)
+		}
+		return nil
 	})
 	if err != nil {
-		return 0, err
+		return engine.VisitLease{}, err
 	}
-	return granted, nil
+	return got, nil
 }
 
 // moveLease grants n visits to the node, or takes -n back. The link's row is locked.
@@ -81,20 +89,40 @@ func lockLink(ctx context.Context, tx pgx.Tx, link engine.LinkID) error {
 	return nil
 }
 
-// ReclaimVisits gives all of a node's outstanding visits back. Links are locked before leases, as everywhere.
+// reclaimMax links are given their visits back in one transaction, so that none of them holds the links of others for long.
+const reclaimMax = 1000
+
+// ReclaimVisits gives all of a node's outstanding visits back, in steps, each of which stands when a later one fails.
 func (s *Store) ReclaimVisits(ctx context.Context, node engine.NodeID) error {
-	return s.editWithin(ctx, s.cfg.WriteTimeout, "reclaim visits", func(ctx context.Context, tx pgx.Tx) error {
-		for _, text := range []string{
-			"SELECT 1 FROM links WHERE id IN (SELECT link_id FROM visit_leases WHERE node = $1) ORDER BY id FOR UPDATE",
-			"UPDATE links l SET visits_leased = l.visits_leased - v.outstanding FROM visit_leases v WHERE v.node = $1 AND v.link_id = l.id",
-			"DELETE FROM visit_leases WHERE node = $1",
-		} {
-			if _, err := tx.Exec(ctx, text, string(node)); err != nil {
+	for {
+		var links []int64
+		err := s.editWithin(ctx, s.cfg.WriteTimeout, "reclaim visits", func(ctx context.Context, tx pgx.Tx) error {
+			links = links[:0]
+			err := scan(ctx, tx, func(rows pgx.Rows) error {
+				var link int64
+				err := rows.Scan(&link)
+				links = append(links, link)
+				return err
+			}, "SELECT link_id FROM visit_leases WHERE node = $1 ORDER BY link_id LIMIT $2", string(node), reclaimMax)
+			if err != nil || len(links) == 0 {
 				return err
 			}
+			for _, text := range []string{ // links are locked before leases, as everywhere; of what is used up there is nothing to give back
+				`SELECT FROM links WHERE id IN (SELECT link_id FROM visit_leases WHERE node = $1 AND link_id = ANY($2::bigint[]) AND outstanding <> 0) ORDER BY id FOR UPDATE`,
+				`UPDATE links l SET visits_leased = l.visits_leased - v.outstanding FROM visit_leases v
+					WHERE v.node = $1 AND v.link_id = ANY($2::bigint[]) AND v.link_id = l.id AND v.outstanding <> 0`,
+				`DELETE FROM visit_leases WHERE node = $1 AND link_id = ANY($2::bigint[])`,
+			} {
+				if _, err := tx.Exec(ctx, text, string(node), links); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || len(links) < reclaimMax {
+			return err
 		}
-		return nil
-	})
+	}
 }
 
 // leaseExpiry is how long after its latest grant a lease is given back to the budget, whoever has it. A node that lives has given back

@@ -23,6 +23,7 @@ func full(from, to engine.NodeID) []engine.BusMessage {
 		}},
 		{Kind: engine.BusPoll, From: from, Sequence: 9},
 		{Kind: engine.BusSpend, From: from, Spends: []engine.Spend{{Limiter: "api", Key: 1<<64 - 1, Units: 5}, {Limiter: "writes", Key: 0, Units: -1 << 63}}},
+		{Kind: engine.BusRecall, From: from, Sequence: 9, Changes: []engine.Change{{Link: 3, Key: engine.Key{Domain: engine.DefaultDomain, Code: "few"}}}},
 		{Kind: engine.BusAck, From: from, To: to, Sequence: 4},
 	}
 }
@@ -55,10 +56,10 @@ func TestAllMessagesArriveAtAllNodesButAcks(t *testing.T) {
 		}
 		heard = append(heard, m)
 	}
-	if want := sent[:4]; !reflect.DeepEqual(heard, want) {
+	if want := sent[:5]; !reflect.DeepEqual(heard, want) {
 		t.Errorf("a heard %+v of its own, want %+v", heard, want)
 	}
-	if s := busA.Stats(); s.Published != 5 || s.Failed != 0 || s.Received != 5 || s.Reconnects != 0 || s.Away || s.Conns != 1 {
+	if s := busA.Stats(); s.Published != 6 || s.Failed != 0 || s.Received != 6 || s.Reconnects != 0 || s.Away || s.Conns != 1 {
 		t.Errorf("Stats = %+v", s)
 	}
 	if h := busA.Health(t.Context()); h.Status != engine.HealthPass || h.Latency <= 0 {

@@ -86,7 +86,7 @@ func encode(m *engine.BusMessage) ([]byte, error) {
 // check holds a message to what a decoder accepts.
 func check(m *engine.BusMessage) error {
 	switch {
-	case m.Kind < engine.BusHeartbeat || m.Kind > engine.BusSpend: // BusSubscribed is made here, and never sent
+	case m.Kind < engine.BusHeartbeat || m.Kind == engine.BusSubscribed || m.Kind > engine.BusRecall: // BusSubscribed is made here, and never sent
 		return errKind
 	case m.Kind == engine.BusAck && m.To == "":
 		return errAddressee

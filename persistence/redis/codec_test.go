@@ -45,7 +45,7 @@ func TestDamagedPayloadsAreRefused(t *testing.T) {
 		"unknown format":                {"\x02\x01" + from + "\x01\x00\x00\x00", errFormat},
 		"JSON":                          {`{"kind":1}`, errFormat},
 		"kind 0":                        {"\x01\x00" + from + "\x01\x00\x00\x00", errKind},
-		"kind of a later version":       {"\x01\x07" + from + "\x01\x00\x00\x00", errKind},
+		"kind of a later version":       {"\x01\x08" + from + "\x01\x00\x00\x00", errKind},
 		"BusSubscribed":                 {"\x01\x06" + from + "\x01\x00\x00\x00", errKind},
 		"ack to nobody":                 {"\x01\x04" + from + "\x01\x00\x00\x00", errAddressee},
 		"name longer than the payload":  {"\x01\x01\x05n", errTruncated},

@@ -10,8 +10,9 @@ import (
 )
 
 // LeaseVisits takes visits out of a link's budget. links.visits_leased is the sum of what was granted and not given back, so
-// a budget that was lowered below it gives nothing until it is raised again.
-func (s *Store) LeaseVisits(ctx context.Context, node engine.NodeID, link engine.LinkID, want int64) (int64, error) {
+// a budget that was lowered below it gives nothing until it is raised again. There is one instance on this store, so nothing is left
+// for others; other nodes are earlier lives of a data directory that was lost.
+func (s *Store) LeaseVisits(ctx context.Context, node engine.NodeID, link engine.LinkID, need, want int64) (engine.VisitLease, error) {
 	var got int64
 	err := s.write(ctx, "lease visits", func(ctx context.Context, tx *sql.Tx) error {
 		var budget sql.Null[int64]
@@ -25,7 +26,7 @@ func (s *Store) LeaseVisits(ctx context.Context, node engine.NodeID, link engine
 		case !budget.Valid:
 			return engine.Errorf(engine.CodeNotFound, "link %d has no visit budget", link)
 		}
-		if got = max(min(want, budget.V-leased), 0); got == 0 {
+		if got = max(min(max(need, want), budget.V-leased), 0); got == 0 {
 			return nil
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO visit_leases (node, link_id, granted) VALUES (?, ?, ?)
@@ -35,9 +36,9 @@ func (s *Store) LeaseVisits(ctx context.Context, node engine.NodeID, link engine
 		return lowerLeased(ctx, tx, link, -got)
 	})
 	if err != nil {
-		return 0, err
+		return engine.VisitLease{}, err
 	}
-	return got, nil
+	return engine.VisitLease{Visits: got}, nil
 }
 
 // ReturnVisits gives visits back; never those that stored clicks have used.

@@ -91,7 +91,7 @@ func callAll(ctx context.Context, s engine.Store) map[string]error {
 	errs["TouchKey"] = s.TouchKey(ctx, 1, epoch)
 	_, errs["Checkpoints"] = s.Checkpoints(ctx, nodeA)
 	errs["WriteClicks"] = s.WriteClicks(ctx, batch(nodeA, 0, 0, 1, click(1, 0)))
-	_, errs["LeaseVisits"] = s.LeaseVisits(ctx, nodeA, 1, 1)
+	_, errs["LeaseVisits"] = s.LeaseVisits(ctx, nodeA, 1, 1, 1)
 	errs["ReturnVisits"] = s.ReturnVisits(ctx, nodeA, 1, 1)
 	errs["ReclaimVisits"] = s.ReclaimVisits(ctx, nodeA)
 	_, errs["VisitorSalt"] = s.VisitorSalt(ctx, epoch)

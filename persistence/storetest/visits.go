@@ -21,10 +21,10 @@ func visitRules() []rule {
 	}
 	lease := func(t *testing.T, s engine.Store, node engine.NodeID, id engine.LinkID, want, expect int64) {
 		t.Helper()
-		got, err := s.LeaseVisits(t.Context(), node, id, want)
+		got, err := s.LeaseVisits(t.Context(), node, id, want, want)
 		must(t, err)
-		if got != expect {
-			t.Errorf("LeaseVisits of %d = %d, want %d", want, got, expect)
+		if got.Visits != expect {
+			t.Errorf("LeaseVisits of %d = %+v, want %d", want, got, expect)
 		}
 	}
 	use := func(t *testing.T, s engine.Store, node engine.NodeID, id engine.LinkID, n int) {
@@ -44,9 +44,9 @@ func visitRules() []rule {
 			lease(t, s, nodeA, id, 0, 0)
 		}},
 		{"a link that is gone or has no budget is not found", func(t *testing.T, s engine.Store) {
-			_, err := s.LeaseVisits(t.Context(), nodeA, 4711, 1)
+			_, err := s.LeaseVisits(t.Context(), nodeA, 4711, 1, 1)
 			wantCode(t, "LeaseVisits of no link", err, engine.CodeNotFound)
-			_, err = s.LeaseVisits(t.Context(), nodeA, create(t, s, link("free")).ID, 1)
+			_, err = s.LeaseVisits(t.Context(), nodeA, create(t, s, link("free")).ID, 1, 1)
 			wantCode(t, "LeaseVisits without a budget", err, engine.CodeNotFound)
 		}},
 		{"parallel leases never exceed the budget", func(t *testing.T, s engine.Store) {
@@ -56,11 +56,11 @@ func visitRules() []rule {
 			parallel(n, func(i int) {
 				node := engine.NodeID(fmt.Sprint("node", i%3))
 				for range 3 {
-					leased, err := s.LeaseVisits(t.Context(), node, id, 3)
+					leased, err := s.LeaseVisits(t.Context(), node, id, 3, 3)
 					if err != nil {
 						t.Errorf("LeaseVisits: %v", err)
 					}
-					got[i] += leased
+					got[i] += leased.Visits
 				}
 			})
 			var total int64
@@ -114,7 +114,7 @@ func visitRules() []rule {
 			must(t, s.ReturnVisits(t.Context(), nodeA, id, 3))
 			lease(t, s, nodeA, id, 10, 0)
 			setBudget(t, s, id, 0)
-			_, err := s.LeaseVisits(t.Context(), nodeA, id, 1)
+			_, err := s.LeaseVisits(t.Context(), nodeA, id, 1, 1)
 			wantCode(t, "LeaseVisits of a budget taken away", err, engine.CodeNotFound)
 			setBudget(t, s, id, 6)
 			lease(t, s, nodeA, id, 10, 1)

@@ -79,6 +79,34 @@ func TestBudgetIsExactOnFourInstances(t *testing.T) {
 	}
 }
 
+// TestNoVisitOfABudgetIsWithheld has instances share a budget that is smaller than a lease, and one visitor's instance hold what another's needs: as
+// long as visits remain, nobody hears 410.
+func TestNoVisitOfABudgetIsWithheld(t *testing.T) {
+	t.Parallel()
+	database, bus := onDatabase(services.Database(t, "", nil)), onBus(services.RedisURL(t))
+	instances := make([]*instance, 3)
+	for k := range instances {
+		instances[k] = start(t, t.TempDir(), database, bus, ownBus(t))
+	}
+	waitTogether(t, instances...)
+	shorten(t, instances[0], map[string]any{"code": "few", "url": "https://example.com/", "max_visits": 10})
+	shorten(t, instances[0], map[string]any{"code": "more", "url": "https://example.com/", "max_visits": 100})
+	for n := range 10 {
+		if got := flood(t, instances[n%3], "few", 1, 1); got[302] != 1 {
+			t.Fatalf("visit %d of 10 got %v", n+1, got)
+		}
+	}
+	if got := flood(t, instances[1], "few", 1, 1); got[410] != 1 {
+		t.Errorf("the visit after them got %v, want 410", got)
+	}
+	if got := flood(t, instances[0], "more", 1, 1); got[302] != 1 { // it leases more than this one
+		t.Fatalf("the first visit got %v", got)
+	}
+	if got := flood(t, instances[1], "more", 1, 150); got[302] != 99 || got[410] != 51 {
+		t.Errorf("the visits at another instance got %v, want 99 redirects", got)
+	}
+}
+
 // leased is how many visits of each link an instance was granted and has neither given back nor stored the clicks of.
 func leased(t *testing.T, url string) map[string]int {
 	t.Helper()
