@@ -81,3 +81,21 @@ func TestBatchesGrowWhileTheWriterCatchesUp(t *testing.T) {
 		})
 	}
 }
+
+// TestBatchesThatFailGetSmaller has a store that takes no more than a few clicks in the time that a batch has.
+func TestBatchesThatFailGetSmaller(t *testing.T) {
+	const clicks, most = 4 * batchLeast, 3 * batchLeast / 2
+	store, journal := newFakeStore(), newFakeJournal(1)
+	store.onWrite = func(b *engine.ClickBatch) (bool, error) {
+		if len(b.Clicks) > most {
+			return false, context.DeadlineExceeded
+		}
+		return true, nil
+	}
+	for i := range clicks {
+		journal.append(0, engine.Click{Link: engine.LinkID(i + 1)})
+	}
+	start(t, store, journal, func(c *Config) { c.BatchMax = clicks })
+	until(t, "all clicks are stored", func() bool { return len(store.clicks()) == clicks })
+	wantOnce(t, store, clicks)
+}

@@ -78,6 +78,8 @@ const (
 	// quickFlush is how fast a full batch must go for the next one to be twice as large.
 	quickFlush   = 300 * time.Millisecond
 	batchGrowMax = 4
+	// batchLeast clicks are tried, however often larger batches failed.
+	batchLeast = 100
 )
 
 // Receive implements stage.Behavior.
@@ -250,6 +252,8 @@ func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed 
 		if errors.Is(err, engine.ErrFenced) {
 			w.attempt = nil // nothing was stored, but perhaps by an earlier try
 		}
+		// It may have been too much for the time that a batch has.
+		w.batchMax = max(w.batchMax/2, min(w.cfg.BatchMax, batchLeast))
 		return false, fmt.Errorf("write a batch of %d clicks: %w", len(batch.Clicks), err)
 	}
 	w.batches.Add(1)
@@ -282,6 +286,7 @@ func (w *writer) isolate(ctx context.Context, batch *engine.ClickBatch, refusal 
 		w.limit = len(batch.Clicks) / 2
 		for _, m := range batch.Moves {
 			if err := w.cfg.Journal.Seek(m.Lane, m.From); err != nil {
+				w.known = false // some lanes stand behind what is not stored
 				return false, fmt.Errorf("seek lane %d: %w", m.Lane, err)
 			}
 		}

@@ -68,14 +68,14 @@ type exportLinksCommand struct{ exportPlace }
 func (c *exportLinksCommand) Run(ctx context.Context, t *terminal) error {
 	return c.export(t.out, func(out io.Writer, format bulk.Format) error {
 		w := bulk.NewLinkWriter(out, format)
-		if err := c.eachLink(ctx, w.Write); err != nil {
+		if err := c.eachLink(ctx, t, w.Write); err != nil {
 			return err
 		}
 		return w.Flush()
 	})
 }
 
-func (c *exportLinksCommand) eachLink(ctx context.Context, visit func(*engine.Link) error) error {
+func (c *exportLinksCommand) eachLink(ctx context.Context, t *terminal, visit func(*engine.Link) error) error {
 	if c.Server != "" {
 		server, err := c.dial()
 		if err != nil {
@@ -84,7 +84,7 @@ func (c *exportLinksCommand) eachLink(ctx context.Context, visit func(*engine.Li
 		defer server.Close()
 		return server.EachLink(ctx, visit)
 	}
-	store, err := openAtRest(ctx, &c.StoreSettings, true)
+	store, err := openAtRest(ctx, t, &c.StoreSettings, true)
 	if err != nil {
 		return err
 	}
@@ -123,14 +123,14 @@ func (c *exportClicksCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	return c.export(t.out, func(out io.Writer, format bulk.Format) error {
 		w := bulk.NewClickWriter(out, format)
-		if err := c.eachClick(ctx, from, to, w.Write); err != nil {
+		if err := c.eachClick(ctx, t, from, to, w.Write); err != nil {
 			return err
 		}
 		return w.Flush()
 	})
 }
 
-func (c *exportClicksCommand) eachClick(ctx context.Context, from, to time.Time, visit func(*bulk.ClickJSON) error) error {
+func (c *exportClicksCommand) eachClick(ctx context.Context, t *terminal, from, to time.Time, visit func(*bulk.ClickJSON) error) error {
 	if c.Server != "" {
 		server, err := c.dial()
 		if err != nil {
@@ -139,7 +139,7 @@ func (c *exportClicksCommand) eachClick(ctx context.Context, from, to time.Time,
 		defer server.Close()
 		return server.EachClick(ctx, from, to, visit)
 	}
-	store, err := openAtRest(ctx, &c.StoreSettings, true)
+	store, err := openAtRest(ctx, t, &c.StoreSettings, true)
 	if err != nil {
 		return err
 	}

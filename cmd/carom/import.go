@@ -78,7 +78,7 @@ func (c *importCommand) Run(ctx context.Context, t *terminal) (err error) {
 		}
 		defer func() { err = errors.Join(err, reportFile.Close()) }()
 	}
-	sink, err := c.sink(ctx, conflict)
+	sink, err := c.sink(ctx, t, conflict)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (c *importCommand) Run(ctx context.Context, t *terminal) (err error) {
 }
 
 // sink picks where the links go.
-func (c *importCommand) sink(ctx context.Context, conflict engine.OnConflict) (linkSink, error) {
+func (c *importCommand) sink(ctx context.Context, t *terminal, conflict engine.OnConflict) (linkSink, error) {
 	if c.Server != "" {
 		server, err := c.dial()
 		if err != nil {
@@ -119,7 +119,7 @@ func (c *importCommand) sink(ctx context.Context, conflict engine.OnConflict) (l
 		return &serverSink{server: server, conflict: c.OnConflict}, nil
 	}
 	if c.DryRun {
-		store, err := openAtRest(ctx, &c.StoreSettings, true)
+		store, err := openAtRest(ctx, t, &c.StoreSettings, true)
 		if errors.Is(err, errNoStore) {
 			return checkSink{}, nil
 		}
@@ -128,7 +128,7 @@ func (c *importCommand) sink(ctx context.Context, conflict engine.OnConflict) (l
 		}
 		return &dryStoreSink{store: store, conflict: conflict}, nil
 	}
-	store, err := openAtRest(ctx, &c.StoreSettings, false)
+	store, err := openAtRest(ctx, t, &c.StoreSettings, false)
 	if err != nil {
 		return nil, err
 	}

@@ -35,11 +35,11 @@ type keyKeeper interface {
 }
 
 // open finds the keeper. With must, a store that is not there yet is an error.
-func (p *keyPlace) open(ctx context.Context, must bool) (keyKeeper, error) {
+func (p *keyPlace) open(ctx context.Context, t *terminal, must bool) (keyKeeper, error) {
 	if p.Server != "" {
 		return p.dial()
 	}
-	store, err := openAtRest(ctx, &p.StoreSettings, must)
+	store, err := openAtRest(ctx, t, &p.StoreSettings, must)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (c *keysCreateCommand) Run(ctx context.Context, t *terminal) error {
 	if _, _, err := engine.NewAPIKey(c.Name, scopes, now, expires); err != nil {
 		return usageError{err}
 	}
-	keeper, err := c.open(ctx, false)
+	keeper, err := c.open(ctx, t, false)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ type keysListCommand struct{ keyPlace }
 
 // Run prints a table of the keys.
 func (c *keysListCommand) Run(ctx context.Context, t *terminal) error {
-	keeper, err := c.open(ctx, true)
+	keeper, err := c.open(ctx, t, true)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ type keysRevokeCommand struct {
 
 // Run revokes the key.
 func (c *keysRevokeCommand) Run(ctx context.Context, t *terminal) error {
-	keeper, err := c.open(ctx, true)
+	keeper, err := c.open(ctx, t, true)
 	if err != nil {
 		return err
 	}

@@ -72,13 +72,13 @@ func (r *remoteSettings) dial() (*client.Client, error) {
 // errNoStore says that a command needs data where there is none.
 var errNoStore = errors.New("there is no store")
 
-// openAtRest opens the store for a command. With must, a store that is not there yet is not made.
-func openAtRest(ctx context.Context, s *StoreSettings, must bool) (engine.Store, error) {
+// openAtRest opens the store for a command, brings it up to date, and says so. With must, a store that is not there yet is not made.
+func openAtRest(ctx context.Context, t *terminal, s *StoreSettings, must bool) (engine.Store, error) {
 	path := filepath.Join(s.DataDir, storeFile)
 	if _, err := os.Stat(path); must && s.DatabaseURL == "" && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w in %s; give its --data-dir, or --server for a running Carom", errNoStore, s.DataDir)
 	}
-	store, keeper, err := openStore(ctx, s, slog.New(slog.DiscardHandler))
+	store, keeper, err := openStore(ctx, s, slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if errors.Is(err, sqlite.ErrLocked) {
 		return nil, fmt.Errorf("a running Carom holds the data in %s; ask it with --server URL --key KEY, or stop it first (%w)", s.DataDir, err)
 	}
@@ -99,7 +99,7 @@ type migrateCommand struct {
 // Run opens the store, which is all that the embedded one needs.
 func (c *migrateCommand) Run(ctx context.Context, t *terminal) error {
 	c.Migrate = true
-	store, err := openAtRest(ctx, &c.StoreSettings, false)
+	store, err := openAtRest(ctx, t, &c.StoreSettings, false)
 	if err != nil {
 		return err
 	}

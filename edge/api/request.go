@@ -159,7 +159,7 @@ func (r *request) store() (context.Context, context.CancelFunc) {
 
 // away turns a store's error without a kind into what it means: the store can't be reached.
 func away(err error) error {
-	if err == nil || engine.ErrorCodeOf(err) != engine.CodeInternal {
+	if _, ok := errors.AsType[*engine.Error](err); ok || err == nil || engine.ErrorCodeOf(err) != engine.CodeInternal {
 		return err
 	}
 	return &engine.Error{Code: engine.CodeUnavailable, Message: "the store is away; try again", Err: err}

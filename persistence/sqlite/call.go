@@ -107,9 +107,9 @@ func failedWith(err error, results ...int) bool {
 // isTaken reports whether a unique key was there already.
 func isTaken(err error) bool { return failedWith(err, codes.SQLITE_CONSTRAINT_UNIQUE) }
 
-// isRefused reports whether the content itself was refused, so that another try can't help.
+// isRefused reports whether the content itself was refused, so that another try can't help. A key that is there already is none of that.
 func isRefused(err error) bool {
-	return failedWith(err, codes.SQLITE_CONSTRAINT, codes.SQLITE_TOOBIG, codes.SQLITE_MISMATCH)
+	return failedWith(err, codes.SQLITE_CONSTRAINT_CHECK, codes.SQLITE_CONSTRAINT_NOTNULL, codes.SQLITE_CONSTRAINT_DATATYPE, codes.SQLITE_TOOBIG, codes.SQLITE_MISMATCH)
 }
 
 // isOrphan reports whether a row names another one that does not exist.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"slices"
 
@@ -15,12 +16,16 @@ import (
 // several times what all the rest of storing it does. Its bytes are the format's number and then, for each click, the microseconds since
 // the one before (varint; the first since 1970), the visitor (8 bytes, little-endian), the address (7), status and flags (uvarints), and
 // three texts: user agent, referrer, language. A text is the number of one that the run has had already, counted from 1, 0 for none, or
-// the next free number, its length (uvarint) and its bytes.
+// the next free number, its length (uvarint) and its bytes. At the end is a CRC-32C of all that (4 bytes, little-endian), which format 1 has not.
 const (
-	runFormat = 1
-	runMax    = 512                                         // clicks: what a reader of one click has to decode
-	runLeast  = 1 + 8 + len(engine.TruncatedAddr{}) + 2 + 3 // bytes of a click
+	runFormat         = 2
+	runFormatUnsummed = 1
+	runSum            = 4                                           // bytes
+	runMax            = 512                                         // clicks: what a reader of one click has to decode
+	runLeast          = 1 + 8 + len(engine.TruncatedAddr{}) + 2 + 3 // bytes of a click
 )
+
+var runSums = crc32.MakeTable(crc32.Castagnoli)
 
 // clickRun is a run to be stored.
 type clickRun struct {
@@ -68,6 +73,7 @@ func (e *runEncoder) append(b []byte, clicks []engine.Click, order []int32) []by
 	}
 	clear(e.known)
 	e.texts, e.alone = 0, len(order) == 1
+	start := len(b)
 	b = append(b, runFormat)
 	at := int64(0)
 	for _, i := range order {
@@ -82,7 +88,7 @@ func (e *runEncoder) append(b []byte, clicks []engine.Click, order []int32) []by
 		b = e.appendText(b, c.Language)
 		at = c.At
 	}
-	return b
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], runSums))
 }
 
 func (e *runEncoder) appendText(b, text []byte) []byte {
@@ -106,10 +112,16 @@ func (e *runEncoder) appendText(b, text []byte) []byte {
 
 // decodeRun reads the n clicks of a run. Their texts are parts of data. The error says what is wrong with the bytes.
 func decodeRun(data []byte, link engine.LinkID, n int) ([]engine.Click, error) {
-	r := runReader{rest: data}
-	if format := r.bytes(1); r.err != nil || format[0] != runFormat {
-		return nil, fmt.Errorf("it does not begin with format %d", runFormat)
+	switch {
+	case len(data) > runSum && data[0] == runFormat:
+		sum := binary.LittleEndian.Uint32(data[len(data)-runSum:])
+		if data = data[:len(data)-runSum]; sum != crc32.Checksum(data, runSums) {
+			return nil, errors.New("its checksum is another one")
+		}
+	case len(data) == 0 || data[0] != runFormatUnsummed:
+		return nil, fmt.Errorf("it does not begin with format %d or %d", runFormatUnsummed, runFormat)
 	}
+	r := runReader{rest: data[1:]}
 	if n < 1 || n > len(r.rest)/runLeast {
 		return nil, fmt.Errorf("its %d bytes can't be %d clicks", len(data), n)
 	}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -128,15 +129,15 @@ func TestDamagedRun(t *testing.T) {
 		data []byte
 		n    int
 	}{
-		"a byte too many":    {append(slices.Clone(whole), 0), n},
+		"a byte too many":    {slices.Concat([]byte{runFormatUnsummed}, whole[1:]), n}, // its checksum
 		"a click too many":   {whole, n + 1},
 		"a click too few":    {whole, n - 1},
 		"no click":           {whole, 0},
 		"more than bytes":    {whole, 1 << 40},
 		"another format":     {append([]byte{runFormat + 1}, whole[1:]...), n},
-		"a text of its own":  {slices.Concat([]byte{runFormat, 0}, make([]byte, 15), []byte{1, 1, 3, 0, 0}), 1},
-		"a status too large": {slices.Concat([]byte{runFormat, 0}, make([]byte, 15), []byte{0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0}), 1},
-		"an endless number":  {slices.Concat([]byte{runFormat}, bytes.Repeat([]byte{0xff}, 40)), 1},
+		"a text of its own":  {slices.Concat([]byte{runFormatUnsummed, 0}, make([]byte, 15), []byte{1, 1, 3, 0, 0}), 1},
+		"a status too large": {slices.Concat([]byte{runFormatUnsummed, 0}, make([]byte, 15), []byte{0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0}), 1},
+		"an endless number":  {slices.Concat([]byte{runFormatUnsummed}, bytes.Repeat([]byte{0xff}, 40)), 1},
 	} {
 		if _, err := decodeRun(c.data, 7, c.n); err == nil {
 			t.Errorf("decodeRun with %s = nil", name)
@@ -146,8 +147,15 @@ func TestDamagedRun(t *testing.T) {
 		for bit := range 8 {
 			changed := slices.Clone(whole)
 			changed[i] ^= 1 << bit
-			_, _ = decodeRun(changed, 7, n)
+			if _, err := decodeRun(changed, 7, n); err == nil {
+				t.Errorf("decodeRun with bit %d of byte %d changed = nil", bit, i)
+			}
+			changed[0] = runFormatUnsummed // what has no sum is read as something else, or not at all
+			_, _ = decodeRun(changed[:len(changed)-runSum], 7, n)
 		}
+	}
+	if got, err := decodeRun(slices.Concat([]byte{runFormatUnsummed}, whole[1:len(whole)-runSum]), 7, n); err != nil || len(got) != n {
+		t.Errorf("decodeRun of a run without a sum = %d clicks, %v", len(got), err)
 	}
 }
 
@@ -163,7 +171,8 @@ func TestDamagedRunIsNamed(t *testing.T) {
 	if _, err := s.writer.ExecContext(t.Context(), "UPDATE click_runs SET data = x'0100' WHERE last_id = 4"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Clicks(t.Context(), engine.ClickQuery{Limit: 10}); err == nil || !strings.Contains(err.Error(), "the run of clicks that ends with 4 is damaged") {
+	_, err := s.Clicks(t.Context(), engine.ClickQuery{Limit: 10})
+	if e, ok := errors.AsType[*engine.Error](err); !ok || e.Code != engine.CodeInternal || !strings.Contains(e.Message, "the run of clicks that ends with 4 is damaged") {
 		t.Errorf("Clicks = %v, want the damaged run's name", err)
 	}
 	for _, q := range []engine.ClickQuery{{Limit: 2}, {After: 4, Limit: 10}} {
@@ -176,6 +185,9 @@ func TestDamagedRunIsNamed(t *testing.T) {
 func FuzzDecodeRun(f *testing.F) {
 	f.Add(encoded(f, oddClicks(1)), 1)
 	f.Add(encoded(f, oddClicks(9)), 9)
+	nine := encoded(f, oddClicks(9))
+	nine[0] = runFormatUnsummed
+	f.Add(nine[:len(nine)-runSum], 9)
 	f.Fuzz(func(t *testing.T, data []byte, n int) {
 		clicks, err := decodeRun(data, 7, n)
 		if err != nil {
@@ -252,6 +264,15 @@ func TestClicksBecomeRuns(t *testing.T) {
 	}
 }
 
+// TestClicksBecomeRunsBehindAnEarlyBuild opens a file where only the table of runs had been made.
+func TestClicksBecomeRunsBehindAnEarlyBuild(t *testing.T) {
+	s := openMigrated(t, 2, insertOldLink, "INSERT INTO clicks (id, link_id, at, visitor, address, status, flags) VALUES (1, 2, 1000, 0, 0, 302, 0)",
+		makeRuns, "CREATE INDEX click_runs_link ON click_runs (link_id)", "INSERT INTO schema_versions (version_id, is_applied) VALUES (3, 1)")
+	if got, err := s.Clicks(t.Context(), engine.ClickQuery{Link: 2, Limit: 10}); err != nil || len(got) != 1 || got[0].At != 1000 {
+		t.Errorf("Clicks = %+v, %v, want the one there was", got, err)
+	}
+}
+
 // TestHoursAreTakenOver reads the figures of a file whose hours are rows of click_rollups.
 func TestHoursAreTakenOver(t *testing.T) {
 	s := openMigrated(t, 4,
@@ -272,11 +293,37 @@ func TestHoursAreTakenOver(t *testing.T) {
 	}
 }
 
+// TestFailedMigrationLeavesTheVersionBefore: a click that can't be taken over stops it, and the program from before can go on with the file.
+func TestFailedMigrationLeavesTheVersionBefore(t *testing.T) {
+	path := migrated(t, 2, insertOldLink, "INSERT INTO clicks (id, link_id, at, visitor, address, status, flags) VALUES (1, 2, 1000, 0, 0, 302, 0)",
+		"CREATE TABLE click_runs (occupied TEXT)")
+	if s, err := Open(t.Context(), Config{Path: path}); err == nil {
+		t.Fatal(s.Close(), "Open of a file that can't be migrated = nil")
+	}
+	db := Store{path: path}
+	if err := db.openPools(1); err != nil {
+		t.Fatal(err)
+	}
+	defer db.reader.Close()
+	defer db.writer.Close()
+	provider, err := migrations(db.writer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version, err := provider.GetDBVersion(t.Context()); err != nil || version != 2 {
+		t.Errorf("version = %d, %v, want 2 as before", version, err)
+	}
+	var clicks int
+	if err := db.reader.QueryRowContext(t.Context(), "SELECT count(*) FROM clicks").Scan(&clicks); err != nil || clicks != 1 {
+		t.Errorf("%d clicks, %v, want what was there", clicks, err)
+	}
+}
+
 const insertOldLink = `INSERT INTO links (id, domain_id, code, target, title, active, redirect_status, forward_query, version, created_at, updated_at)
 	VALUES (2, 1, 'old', 'https://example.com/', '', 1, 302, 0, 1, 0, 0)`
 
-// openMigrated makes a file with the schema of a version, runs statements on it, and opens it.
-func openMigrated(t *testing.T, version int64, statements ...string) *Store {
+// migrated makes a file with the schema of a version and runs statements on it.
+func migrated(t *testing.T, version int64, statements ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "carom.db")
 	before := Store{path: path}
@@ -300,7 +347,13 @@ func openMigrated(t *testing.T, version int64, statements ...string) *Store {
 			t.Fatal(err)
 		}
 	}
-	s, err := Open(t.Context(), Config{Path: path})
+	return path
+}
+
+// openMigrated makes a file with the schema of a version, runs statements on it, and opens it.
+func openMigrated(t *testing.T, version int64, statements ...string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Config{Path: migrated(t, version, statements...)})
 	if err != nil {
 		t.Fatal(err)
 	}

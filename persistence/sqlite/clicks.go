@@ -84,7 +84,8 @@ func (s *Store) insertClicks(ctx context.Context, tx *sql.Tx, clicks []engine.Cl
 		return nil
 	}
 	var last int64
-	err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'click_runs'").Scan(&last)
+	err := tx.QueryRowContext(ctx, `SELECT max(coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'click_runs'), 0),
+		coalesce((SELECT max(last_id) FROM click_runs), 0))`).Scan(&last)
 	if err != nil {
 		return fmt.Errorf("read the last click's id: %w", err)
 	}

@@ -38,7 +38,9 @@ func (s *Store) Clicks(ctx context.Context, q engine.ClickQuery) ([]engine.Store
 		}
 		run, err := decodeRun(data, link, n)
 		if err != nil {
-			return fmt.Errorf("the run of clicks that ends with %d is damaged: %w", last, err)
+			// No outage, so that nobody waits for its end.
+			message := fmt.Sprintf("the run of clicks that ends with %d is damaged", last)
+			return &engine.Error{Code: engine.CodeInternal, Message: message, Err: fmt.Errorf("run of %d clicks of link %d: %w", n, link, err)}
 		}
 		for i := range run {
 			id := last - engine.ClickID(n-1-i)

@@ -10,15 +10,21 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
+// idempotencyForgotten keys that have expired go with each new one: more than come, and few enough to take no time.
+const idempotencyForgotten = 100
+
 // repeated finds the link that an earlier call with the same key made, or 0.
 func repeated(ctx context.Context, tx *sql.Tx, by engine.Author, idem *engine.Idempotency) (engine.LinkID, error) {
 	expired := by.At.Add(-engine.IdempotencyTTL).UnixMicro()
-	if _, err := tx.ExecContext(ctx, "DELETE FROM idempotency WHERE created_at <= ?", expired); err != nil {
+	_, err := tx.ExecContext(ctx, `DELETE FROM idempotency WHERE (actor_key_id, key) IN
+		(SELECT actor_key_id, key FROM idempotency WHERE created_at <= ? ORDER BY created_at LIMIT ?)`, expired, idempotencyForgotten)
+	if err != nil {
 		return 0, fmt.Errorf("forget old idempotency keys: %w", err)
 	}
 	var digest []byte
 	var id engine.LinkID
-	err := tx.QueryRowContext(ctx, "SELECT digest, link_id FROM idempotency WHERE actor_key_id = ? AND key = ?", int64(by.Key), idem.Key).Scan(&digest, &id)
+	err = tx.QueryRowContext(ctx, "SELECT digest, link_id FROM idempotency WHERE actor_key_id = ? AND key = ? AND created_at > ?",
+		int64(by.Key), idem.Key, expired).Scan(&digest, &id)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return 0, nil
@@ -33,7 +39,7 @@ func repeated(ctx context.Context, tx *sql.Tx, by engine.Author, idem *engine.Id
 }
 
 func remember(ctx context.Context, tx *sql.Tx, by engine.Author, idem *engine.Idempotency, id engine.LinkID) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO idempotency (actor_key_id, key, digest, link_id, created_at) VALUES (?, ?, ?, ?, ?)",
+	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO idempotency (actor_key_id, key, digest, link_id, created_at) VALUES (?, ?, ?, ?, ?)",
 		int64(by.Key), idem.Key, idem.Digest[:], int64(id), by.At.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("keep the idempotency key: %w", err)

@@ -8,12 +8,39 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
-// clicksToRunsVersion is the migration that takes the clicks over that were stored with a row for each.
-const clicksToRunsVersion = 4
+// The migrations that take the clicks over that were stored with a row for each. The second does what is left where an early build, whose
+// first one only made the table, could not go on behind it.
+const (
+	clicksToRunsVersion      = 3
+	clicksToRunsAgainVersion = 4
+)
+
+// makeRuns makes the table of clicks in runs: of one link, with ids that follow each other, in one row. It has no foreign key, as a click
+// outlives whatever becomes of its link. The bounds refuse what no journal of ours writes: last_at goes to the end of the year 9999.
+const makeRuns = `CREATE TABLE IF NOT EXISTS click_runs (
+    last_id  INTEGER PRIMARY KEY AUTOINCREMENT, -- of its clicks; the ones before count down from it
+    link_id  INTEGER NOT NULL CHECK (link_id > 0),
+    clicks   INTEGER NOT NULL CHECK (clicks > 0),
+    first_at INTEGER NOT NULL CHECK (first_at >= 0), -- the earliest time of a click
+    last_at  INTEGER NOT NULL CHECK (last_at BETWEEN first_at AND 253402300799999999), -- the latest
+    data     BLOB    NOT NULL -- in the program's own encoding
+) STRICT`
 
 // clicksToRuns moves all rows of clicks into click_runs. Ids stay, so that a cursor from before goes on where it was: only what stood side by
 // side already becomes a run.
 func clicksToRuns(ctx context.Context, tx *sql.Tx) error {
+	var left bool
+	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'clicks')").Scan(&left); err != nil {
+		return fmt.Errorf("look for the old rows: %w", err)
+	}
+	if !left {
+		return nil
+	}
+	for _, text := range []string{makeRuns, "CREATE INDEX IF NOT EXISTS click_runs_link ON click_runs (link_id)"} {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return fmt.Errorf("make the table of runs: %w", err)
+		}
+	}
 	// Ids that were given once are not given again, whatever was deleted by hand.
 	_, err := tx.ExecContext(ctx, "INSERT INTO sqlite_sequence (name, seq) SELECT 'click_runs', seq FROM sqlite_sequence WHERE name = 'clicks'")
 	if err != nil {

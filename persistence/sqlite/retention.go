@@ -9,13 +9,16 @@ import (
 
 const (
 	retentionMin = 24 * time.Hour
-	// forgetStep runs are looked at in one transaction: writers wait some milliseconds for it.
-	forgetStep = 500
+	// forgetStep runs, or those of forgetBytes, are looked at in one transaction, as writers wait for it.
+	forgetStep  = 500
+	forgetBytes = 4 << 20
+	// clockSlack is how far ahead of its time a click may be and still count as young: what is later is a clock that was wrong.
+	clockSlack = 24 * time.Hour
 )
 
 // ForgetClicks deletes single clicks that are older than the retention at now. Totals, series and referrers stay, and no id is given again.
-// It goes from the first click on, as far as it finds old ones: clicks that were stored long after they happened go when those around them
-// do. The file keeps its size, and has the space for other clicks. To be called every hour or so.
+// It goes from the first click on, as far as it finds old ones, or such from the future: clicks that were stored long after they happened go
+// when those around them do. The file keeps its size, and has the space for other clicks. To be called every hour or so.
 func (s *Store) ForgetClicks(ctx context.Context, now time.Time) error {
 	if s.retention == 0 {
 		return nil
@@ -24,13 +27,16 @@ func (s *Store) ForgetClicks(ctx context.Context, now time.Time) error {
 	forgotten := int64(0)
 	for from, more := int64(0), true; more; {
 		err := s.write(ctx, "forget clicks", func(ctx context.Context, tx *sql.Tx) error {
-			var to, clicks int64
-			err := tx.QueryRowContext(ctx, `SELECT coalesce(max(last_id), 0), coalesce(sum(clicks) FILTER (WHERE last_at < ?), 0)
-				FROM (SELECT last_id, last_at, clicks FROM click_runs WHERE last_id > ? ORDER BY last_id LIMIT ?)`, before, from, forgetStep).Scan(&to, &clicks)
+			var to, clicks, young int64
+			err := tx.QueryRowContext(ctx, `SELECT coalesce(max(last_id), 0), coalesce(sum(clicks) FILTER (WHERE last_at < ?1), 0),
+					count(*) FILTER (WHERE last_at >= ?1 AND first_at < ?2)
+				FROM (SELECT *, sum(bytes) OVER (ORDER BY last_id) - bytes AS ahead
+					FROM (SELECT last_id, first_at, last_at, clicks, length(data) AS bytes FROM click_runs WHERE last_id > ?3 ORDER BY last_id LIMIT ?4))
+				WHERE ahead < ?5`, before, now.Add(clockSlack).UnixMicro(), from, forgetStep, forgetBytes).Scan(&to, &clicks, &young)
 			if err != nil {
 				return fmt.Errorf("look for old ones: %w", err)
 			}
-			if more = clicks > 0; !more {
+			if more = to > 0 && (clicks > 0 || young == 0); !more {
 				return nil
 			}
 			if _, err := tx.ExecContext(ctx, "DELETE FROM click_runs WHERE last_id > ? AND last_id <= ? AND last_at < ?", from, to, before); err != nil {

@@ -89,6 +89,48 @@ func TestOldClicksAreForgotten(t *testing.T) {
 	}
 }
 
+// TestClicksOfAWrongClockStopNoRetention has more runs of years ahead in front than one step looks at, and a young one behind what is old.
+func TestClicksOfAWrongClockStopNoRetention(t *testing.T) {
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "carom.db"), ClickRetention: 48 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	const wrong, old = 1200, 700
+	var clicks []engine.Click
+	for i := range wrong + old + 1 { // a run each
+		at := now.AddDate(3, 0, 0)
+		switch {
+		case i >= wrong+old:
+			at = now
+		case i >= wrong:
+			at = now.AddDate(0, 0, -3)
+		}
+		clicks = append(clicks, engine.Click{Link: engine.LinkID(i + 1), At: at.UnixMicro(), Status: 302})
+	}
+	if err := s.WriteClicks(t.Context(), &engine.ClickBatch{Node: "n", Moves: []engine.LaneMove{{To: 1}}, Clicks: clicks}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ForgetClicks(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	left, err := s.Clicks(t.Context(), engine.ClickQuery{Limit: 2 * wrong})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(left) < wrong+1 && err == nil {
+		var more []engine.StoredClick
+		if more, err = s.Clicks(t.Context(), engine.ClickQuery{After: left[len(left)-1].ID, Limit: 2 * wrong}); len(more) == 0 {
+			break
+		}
+		left = append(left, more...)
+	}
+	if len(left) != wrong+1 || left[len(left)-1].Link != wrong+old+1 {
+		t.Errorf("%d clicks are left, want the %d of the future and the young one", len(left), wrong)
+	}
+}
+
 func TestClicksStayWithoutARetention(t *testing.T) {
 	s := open(t)
 	b := &engine.ClickBatch{Node: "n", Moves: []engine.LaneMove{{To: 1}}, Clicks: []engine.Click{{Link: 1, Status: 302}}}

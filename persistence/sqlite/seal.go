@@ -56,13 +56,36 @@ func (s *Store) unsealed(ctx context.Context, until time.Time, least int64) (lin
 	return links, nil
 }
 
-// sealStep seals a link's days from where its proven ones end, at most a month of them. What was sealed behind those is forgotten.
+// unsealMonth forgets the last sealed month of a link whose days are not proven up to there.
+func unsealMonth(ctx context.Context, tx *sql.Tx, link engine.LinkID, seal seal) error {
+	id, until := int64(link), max(seal.proven, engine.MonthOf(seal.until-1))
+	for _, e := range []struct {
+		text string
+		args []any
+	}{
+		{"DELETE FROM click_days WHERE link_id = ? AND day >= ?", []any{id, until}},
+		{"DELETE FROM click_day_rollups WHERE link_id = ? AND day >= ?", []any{id, until}},
+		{"DELETE FROM click_month_rollups WHERE link_id = ? AND month >= ?", []any{id, engine.MonthOf(until)}},
+		{"UPDATE click_seals SET until = ?2, clicks = (SELECT coalesce(sum(clicks), 0) FROM click_days WHERE link_id = ?1) WHERE link_id = ?1", []any{id, until}},
+	} {
+		if _, err := tx.ExecContext(ctx, e.text, e.args...); err != nil {
+			return fmt.Errorf("forget sealed days: %w", err)
+		}
+	}
+	return nil
+}
+
+// sealStep seals a link's days from where its proven ones end, at most a month of them. What was sealed behind those is forgotten before that,
+// a month in a step.
 func sealStep(ctx context.Context, tx *sql.Tx, link engine.LinkID, until int64) (done bool, err error) {
 	seal, err := readSeal(ctx, tx, link)
 	if err != nil {
 		return false, err
 	}
-	if until = max(until, seal.until); seal.proven >= until {
+	if seal.proven < seal.until {
+		return false, unsealMonth(ctx, tx, link, seal)
+	}
+	if seal.proven >= until {
 		return true, nil
 	}
 	id, from, first := int64(link), seal.proven, int64(0)
@@ -84,9 +107,6 @@ func sealStep(ctx context.Context, tx *sql.Tx, link engine.LinkID, until int64) 
 		text string
 		args []any
 	}{
-		{"DELETE FROM click_days WHERE link_id = ? AND day >= ?", []any{id, from}},
-		{"DELETE FROM click_day_rollups WHERE link_id = ? AND day >= ?", []any{id, from}},
-		{"DELETE FROM click_month_rollups WHERE link_id = ? AND month >= ?", []any{id, month}},
 		{`INSERT INTO click_day_rollups (link_id, dimension, day, value, clicks)
 			SELECT link_id, dimension, hour / 86400 * 86400 AS day, value, sum(clicks) FROM click_rollups
 			WHERE link_id = ? AND hour >= ? AND hour < ? GROUP BY link_id, dimension, day, value`, []any{id, from, next}},

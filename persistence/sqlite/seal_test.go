@@ -46,12 +46,22 @@ func TestSealedDaysAreWhatIsRead(t *testing.T) {
 		}
 		want(days)
 	}
+	// A late click of the first day: its month and the ones behind it are sealed anew.
+	late := &engine.ClickBatch{Node: "n", Moves: []engine.LaneMove{{From: 1, To: 2}}, Clicks: []engine.Click{{At: start.Add(time.Hour).UnixMicro(), Link: l.ID, Status: 302}}}
+	if err := s.WriteClicks(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	want(days + 1)
+	if err := s.SealDays(t.Context(), until, 1); err != nil {
+		t.Fatal(err)
+	}
+	want(days + 1)
 	for _, table := range []string{"click_hours", "click_rollups"} {
 		if _, err := s.writer.ExecContext(t.Context(), "DELETE FROM "+table+" WHERE hour < ?", until.Unix()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want(days)
+	want(days + 1)
 	if _, err := s.writer.ExecContext(t.Context(), "UPDATE link_totals SET clicks = clicks + 1"); err != nil {
 		t.Fatal(err)
 	}
