@@ -105,7 +105,7 @@ type ShutdownSettings struct {
 type LogSettings struct {
 	LogLevel               string           `default:"info" help:"debug, info, warn or error."`
 	LogFormat              string           `default:"auto" help:"json, text, or auto: text on a terminal."`
-	FlightLatency          setting.Duration `default:"0s" help:"How slow a request must be for --flight-recorder to keep the trace of it in --data-dir; 0s for never."`
+	FlightLatency          setting.Duration `default:"0s" help:"How slow a request must be for --flight-recorder to keep the trace of it in --data-dir, looked at for one hit in 64 and for everything else; 0s for never."`
 	FlightRecorder         bool             `help:"Keep an execution trace of the last seconds, which GET /debug/flight on --admin-listen gives."`
 	ProfileContention      bool             `help:"Count waits for locks and channels, for profiles that are fetched or sent."`
 	PyroscopeServerAddress string           `variable:"PYROSCOPE_SERVER_ADDRESS" placeholder:"URL" help:"Where profiles are sent; nowhere when unset."`

@@ -98,11 +98,22 @@ func command(args []string) string {
 				i++
 			}
 		default:
-			text += " " + args[i]
+			text += " " + quote(args[i])
 		}
 	}
 	return text
 }
+
+// quote makes of an argument a word for a shell.
+func quote(arg string) string {
+	if arg != "" && !strings.ContainsFunc(arg, func(c rune) bool { return !strings.ContainsRune(plainRunes, c) }) {
+		return arg
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+}
+
+// plainRunes mean nothing but themselves to a shell.
+const plainRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./:,%"
 
 func thisMachine() machine {
 	m := machine{Processors: runtime.NumCPU()}
