@@ -103,7 +103,7 @@ func (s *Store) insertClicks(ctx context.Context, tx *sql.Tx, clicks []engine.Cl
 	case err != nil:
 		return fmt.Errorf("insert clicks: %w", err)
 	}
-	return nil
+	return addSpan(ctx, tx, last, runs)
 }
 
 // addRollups adds to the hours, to the rollups by referrer, and to the totals, which are the sums of the hours. Clicks without a referrer are

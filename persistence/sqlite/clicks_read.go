@@ -24,10 +24,27 @@ func (s *Store) Clicks(ctx context.Context, q engine.ClickQuery) ([]engine.Store
 			return nil, s.wrap("read clicks", err)
 		}
 	}
-	limit := pageSize(q.Limit)
-	text, args := runQuery(&q)
+	ranges, err := s.ranges(ctx, &q)
+	if err != nil {
+		return nil, s.wrap("read clicks", err)
+	}
 	var clicks []engine.StoredClick
-	err = query(ctx, s.reader, func(rows *sql.Rows) error {
+	for _, r := range ranges {
+		if clicks, err = s.clicksOf(ctx, &q, r, clicks); errors.Is(err, errPageFull) {
+			break
+		}
+		if err != nil {
+			return nil, s.wrap("read clicks", err)
+		}
+	}
+	return clicks, nil
+}
+
+// clicksOf adds the query's clicks in a range of ids; errPageFull when there are as many as are asked for.
+func (s *Store) clicksOf(ctx context.Context, q *engine.ClickQuery, r idRange, clicks []engine.StoredClick) ([]engine.StoredClick, error) {
+	limit := pageSize(q.Limit)
+	text, args := runQuery(q, r)
+	err := query(ctx, s.reader, func(rows *sql.Rows) error {
 		var last engine.ClickID
 		var link engine.LinkID
 		var code string
@@ -53,17 +70,14 @@ func (s *Store) Clicks(ctx context.Context, q engine.ClickQuery) ([]engine.Store
 		}
 		return nil
 	}, text, args...)
-	if err != nil && !errors.Is(err, errPageFull) {
-		return nil, s.wrap("read clicks", err)
-	}
-	return clicks, nil
+	return clicks, err
 }
 
-// runQuery asks for the runs that can have clicks of the query, in the order of their ids.
-func runQuery(q *engine.ClickQuery) (string, []any) {
+// runQuery asks for the runs of a range that can have clicks of the query, in the order of their ids.
+func runQuery(q *engine.ClickQuery, r idRange) (string, []any) {
 	text := `SELECT r.last_id, r.link_id, coalesce(l.code, ''), r.clicks, r.data
-		FROM click_runs r LEFT JOIN links l ON l.id = r.link_id WHERE r.last_id > ?`
-	args := []any{int64(q.After)}
+		FROM click_runs r LEFT JOIN links l ON l.id = r.link_id WHERE r.last_id > ? AND r.last_id <= ?`
+	args := []any{r.after, r.last}
 	if q.Link != 0 {
 		text, args = text+" AND r.link_id = ?", append(args, int64(q.Link))
 	}

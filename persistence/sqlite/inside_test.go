@@ -78,10 +78,10 @@ func TestQueriesUseIndexes(t *testing.T) {
 		reads = append(reads, read{selectLinks + where + " AND " + by.after + " ORDER BY " + by.by + " LIMIT 5", append(args, first, int64(1)), index})
 	}
 	for want, q := range map[string]engine.ClickQuery{
-		"click_runs_link (link_id=? AND rowid>?)": {Link: 1, After: 5, From: time.Unix(1, 0), To: time.Unix(2, 0), Limit: 5},
-		"PRIMARY KEY (rowid>?)":                   {After: 5, Limit: 5},
+		"click_runs_link (link_id=? AND rowid>? AND rowid<?)": {Link: 1, After: 5, From: time.Unix(1, 0), To: time.Unix(2, 0), Limit: 5},
+		"PRIMARY KEY (rowid>? AND rowid<?)":                   {After: 5, Limit: 5},
 	} {
-		text, args := runQuery(&q)
+		text, args := runQuery(&q, idRange{5, 9})
 		reads = append(reads, read{text, args, want})
 	}
 	reads = append(reads, read{selectByCodes, []any{int64(1), `["a"]`}, "sqlite_autoindex_links_1 (domain_id=? AND code=?)"})

@@ -23,6 +23,7 @@ func migrations(db *sql.DB) (*goose.Provider, error) {
 		goose.WithGoMigrations(
 			goose.NewGoMigration(clicksToRunsVersion, &goose.GoFunc{RunTx: clicksToRuns}, nil),
 			goose.NewGoMigration(clicksToRunsAgainVersion, &goose.GoFunc{RunTx: clicksToRuns}, nil),
+			goose.NewGoMigration(spansVersion, &goose.GoFunc{RunTx: spansOfRuns}, nil),
 		))
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations: %w", err)

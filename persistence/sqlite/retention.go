@@ -42,6 +42,9 @@ func (s *Store) ForgetClicks(ctx context.Context, now time.Time) error {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM click_runs WHERE last_id > ? AND last_id <= ? AND last_at < ?", from, to, before); err != nil {
 				return fmt.Errorf("delete them: %w", err)
 			}
+			if _, err := tx.ExecContext(ctx, "DELETE FROM click_spans WHERE last_id <= ? AND last_at < ?", to, before); err != nil {
+				return fmt.Errorf("delete their spans: %w", err)
+			}
 			from, forgotten = to, forgotten+clicks
 			return nil
 		})
