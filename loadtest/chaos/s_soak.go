@@ -18,7 +18,7 @@ func soakRows() []row {
 }
 
 const (
-	// soakRate is about half of what one core of a small machine answers beside a load generator, two databases and a second instance.
+	// soakRate keeps every request in the oracle's memory for hours. It is far below half of what two cores answer: O7 and k6 have those rates.
 	soakRate = 1000
 	// soakSlopeMax is the bar on memory, in bytes an hour.
 	soakSlopeMax = 1 << 20
