@@ -264,7 +264,7 @@ func (a *Actors) follow(ctx context.Context) {
 	}, nil)
 }
 
-// Stop stores what the journal holds, gives leased visits back, and ends all actors. Call it when no visitor is served any
+// Stop gives leased visits back, stores what the journal holds, and ends all actors. Call it when no visitor is served any
 // more. ctx bounds it: what could not be stored by then stays in the journal and is stored after the next start.
 func (a *Actors) Stop(ctx context.Context) error {
 	for _, s := range a.shards {
@@ -278,10 +278,11 @@ func (a *Actors) Stop(ctx context.Context) error {
 	if a.writer.mailbox.Post(writerMessage{drain: drained}) {
 		if err := answer(ctx, drained); err != nil {
 			errs = append(errs, fmt.Errorf("store the clicks of the journal, which keeps them for the next start: %w", err))
-		} else if err := a.cfg.Clicks.ReclaimVisits(ctx, a.cfg.Journal.Node()); err != nil {
-			// What the shards gave back may still be on its way; all clicks are stored, so that the rest can be counted.
-			a.cfg.Logger.Warn("leased visits that were not used stay leased until the next start, or for a day", "err", err)
 		}
+	}
+	returned := make(chan struct{})
+	if a.loader.mailbox.Post(loaderMessage{returned: returned}) && !await(ctx, returned) {
+		a.cfg.Logger.Warn("leased visits that were not used stay leased until the next start, or for a day: the store takes too long to take them back")
 	}
 	a.stopTicks()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)

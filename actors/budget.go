@@ -10,15 +10,15 @@ import (
 
 // account is the shard's side of one link's visit budget: the counter that readers take from, and the lease that fills it.
 type account struct {
-	key     engine.Key
-	ref     table.BudgetRef
-	want    int64     // the size of the next lease
-	leasing bool      // the store is being asked, or will be once others have had time to give visits back
-	resting bool      // leasing, and it is the latter
-	waiters []waiter  // visitors who wait for it
-	revive  time.Time // exhausted: when the store is asked again, at the earliest
-	touched time.Time // when the last lease came, to find accounts that rest
-	recall  time.Time // when the others may be asked again to give visits back
+	key       engine.Key
+	ref       table.BudgetRef
+	want      int64     // the size of the next lease
+	leasing   bool      // the store is being asked, or will be once others have had time to give visits back
+	recalling bool      // leasing, and it is the latter
+	waiters   []waiter  // visitors who wait for it
+	revive    time.Time // exhausted: when the store is asked again, at the earliest
+	touched   time.Time // when the last lease came, to find accounts that rest
+	recallAt  time.Time // when the others may be asked again to give visits back
 }
 
 const (
@@ -86,7 +86,7 @@ func (s *shard) lease(key engine.Key, e table.Entry, w waiter) {
 }
 
 func (s *shard) askLease(id engine.LinkID, a *account) {
-	a.leasing, a.resting = true, false
+	a.leasing, a.recalling = true, false
 	if !s.ask(loaderMessage{lease: &lease{shard: s.mailbox, link: id, need: int64(len(a.waiters)), want: a.want}}) {
 		s.leased(&leaseResult{link: id, err: errLeaseFailed})
 	}
@@ -94,7 +94,7 @@ func (s *shard) askLease(id engine.LinkID, a *account) {
 
 // leaseAgain asks for a lease once the others have had recallWait.
 func (s *shard) leaseAgain(id engine.LinkID) {
-	if a := s.accounts[id]; a != nil && a.resting {
+	if a := s.accounts[id]; a != nil && a.recalling {
 		s.askLease(id, a)
 	}
 }
@@ -115,13 +115,13 @@ func (s *shard) leased(r *leaseResult) {
 		return
 	}
 	now := s.cfg.Now()
-	if r.elsewhere && now.After(a.recall) && s.recall != nil && s.recall(engine.Change{Link: r.link, Key: a.key}) {
+	if r.elsewhere && now.After(a.recallAt) && s.recall != nil && s.recall(engine.Change{Link: r.link, Key: a.key}) {
 		// The visitors go on waiting: to say "used up" of visits that another instance holds idle would be wrong.
-		a.recall, a.resting = now.Add(exhaustedFor), true
+		a.recallAt, a.recalling = now.Add(exhaustedFor), true
 		time.AfterFunc(recallWait, func() { s.mailbox.Post(shardMessage{kind: kindLeaseAgain, id: r.link}) })
 		return
 	}
-	a.leasing, a.resting = false, false
+	a.leasing, a.recalling = false, false
 	waiters := a.waiters
 	a.waiters = nil
 	switch {

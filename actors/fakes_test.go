@@ -35,6 +35,7 @@ type fakeStore struct {
 	returned  int64
 	reclaimed int
 	onLease   func() error
+	onReturn  func() // before visits are taken back, without the lock
 }
 
 func newFakeStore(links ...engine.Link) *fakeStore {
@@ -136,6 +137,9 @@ func (f *fakeStore) hold(node engine.NodeID, link engine.LinkID, n int64) {
 }
 
 func (f *fakeStore) ReturnVisits(_ context.Context, node engine.NodeID, link engine.LinkID, n int64) error {
+	if f.onReturn != nil {
+		f.onReturn()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.hold(node, link, -n)

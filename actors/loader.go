@@ -28,6 +28,7 @@ type loader struct {
 	late      int                 // of queries: those that take longer than lateAfter
 	leasing   int                 // workers
 	giving    bool                // a worker gives visits back
+	returned  []chan struct{}     // closed when there are no visits to give back any more
 
 	answered atomic.Int64 // Unix nanoseconds of the latest answer of the store; 0 after a failure
 	slow     atomic.Int64 // Unix nanoseconds of the latest answer that took long
@@ -82,10 +83,11 @@ type loaderMessage struct {
 	load     *load
 	lease    *lease
 	giveBack *giveBack
-	late     *query     // it takes long
-	answered *query     // it is done
-	ended    workerKind // a worker is done
-	leasable bool       // leases may be taken from now on
+	late     *query        // it takes long
+	answered *query        // it is done
+	ended    workerKind    // a worker is done
+	leasable bool          // leases may be taken from now on
+	returned chan struct{} // to be closed when all visits are given back
 }
 
 type workerKind uint8
@@ -138,6 +140,8 @@ func (l *loader) Receive(m loaderMessage) {
 		l.leasing--
 	case m.ended == workerGiveBack:
 		l.giving = false
+	case m.returned != nil:
+		l.returned = append(l.returned, m.returned)
 	}
 }
 
@@ -183,6 +187,12 @@ func (l *loader) start() {
 		l.giveBacks = map[engine.LinkID]int64{}
 		l.giving = true
 		l.work(workerGiveBack, func() { l.giveBack(returns) }, nil)
+	}
+	if !l.giving {
+		for _, done := range l.returned {
+			close(done)
+		}
+		l.returned = nil
 	}
 }
 
@@ -288,10 +298,14 @@ func answerLease(ask *lease, got engine.VisitLease, err error) {
 func (l *loader) giveBack(returns map[engine.LinkID]int64) {
 	for link, n := range returns {
 		// After an error that hides whether it was done, returning again could give back twice: the lease then keeps the visits
-		// until the node stops or starts again.
+		// until the node starts again.
 		if err := l.returnVisits(link, n); err != nil {
-			l.cfg.Logger.Warn("visits stay leased until the node stops or starts again", "link", link, "visits", n, "err", err)
+			l.cfg.Logger.Warn("visits stay leased until the next start", "link", link, "visits", n, "links", len(returns), "err", err)
+			if errors.Is(err, context.DeadlineExceeded) {
+				return // the others would take as long, and a stop waits for them
+			}
 		}
+		delete(returns, link)
 	}
 }
 

@@ -147,8 +147,7 @@ type ClickStore interface {
 	// ReturnVisits gives n leased visits back that were not and will not be used.
 	ReturnVisits(ctx context.Context, node NodeID, link LinkID, n int64) error
 	// ReclaimVisits gives back all of the node's leases but what its stored clicks used. Only for a node whose journal is
-	// wholly stored and which uses no lease: after a start, before the first LeaseVisits, and at the end. After an error some may have
-	// been given back.
+	// wholly stored and which holds no lease: after a start, before the first LeaseVisits. After an error some may have been given back.
 	ReclaimVisits(ctx context.Context, node NodeID) error
 	// VisitorSalt is the secret for the visitor ids of one UTC day, made at the first call by anybody. Salts of days more than
 	// two days before day are deleted for good.
