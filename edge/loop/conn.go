@@ -108,6 +108,21 @@ func (c *Conn) wakeUp() {
 	}
 }
 
+// endedPoll is how often a connection tries again that no loop tells anything any more.
+const endedPoll = 5 * time.Millisecond
+
+// await returns when another try to read or write may be worth it. Called by the goroutine that owns c.
+func (c *Conn) await() {
+	select {
+	case <-c.wake:
+	case <-c.loop.group.ended:
+		select {
+		case <-c.wake:
+		case <-time.After(endedPoll):
+		}
+	}
+}
+
 // detach gives c to a goroutine, with what was read and what was not sent. more says that there may be more to read, of which no
 // event will tell. Called by the loop that owns it.
 func (c *Conn) detach(in, unsent []byte, more bool) {
@@ -191,7 +206,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 				c.resting = true
 				return 0, io.EOF
 			}
-			<-c.wake
+			c.await()
 		case errno == syscall.EINTR:
 		case errno != 0:
 			return 0, os.NewSyscallError("recv", errno)
@@ -212,7 +227,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		n, errno := send(c.fd, p[sent:])
 		switch {
 		case errno == syscall.EAGAIN:
-			<-c.wake
+			c.await()
 		case errno == syscall.EINTR:
 		case errno != 0:
 			return sent, os.NewSyscallError("send", errno)

@@ -40,6 +40,7 @@ type Group struct {
 	table      table
 	generation atomic.Uint32
 	stopped    atomic.Bool
+	ended      chan struct{} // closed when no loop runs any more
 	running    sync.WaitGroup
 	serving    sync.WaitGroup
 	failed     chan error
@@ -47,7 +48,7 @@ type Group struct {
 
 // NewGroup makes and starts n loops.
 func NewGroup(h Handler, n int) (*Group, error) {
-	g := &Group{handler: h, failed: make(chan error, n)}
+	g := &Group{handler: h, ended: make(chan struct{}), failed: make(chan error, n)}
 	for range n {
 		l, err := newLoop(g)
 		if err != nil {
@@ -82,13 +83,14 @@ func (g *Group) idlest() *loop {
 	return best
 }
 
-// Stop ends the loops and closes the connections that they still have; those that Serve has go on until it returns.
+// Stop ends the loops and closes the connections that they still have; those that Serve has go on until it returns. Once only.
 func (g *Group) Stop() {
 	g.stopped.Store(true)
 	for _, l := range g.loops {
 		l.stop()
 	}
 	g.running.Wait()
+	close(g.ended)
 	g.table.each(func(c *Conn) {
 		if c.owned() {
 			c.loop.end(c)

@@ -336,6 +336,45 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
+// TestStopLeavesServedConnectionsTheirEvents has the loops end while a goroutine waits for its client: what comes then is read all the same.
+func TestStopLeavesServedConnectionsTheirEvents(t *testing.T) {
+	h := open(t, 1)
+	c := h.dial(t)
+	entered, heard := make(chan struct{}), make(chan error, 2)
+	h.slow = func(c *Conn, _ []byte) {
+		close(entered)
+		for range 2 {
+			_, err := c.Read(make([]byte, 1))
+			heard <- err
+		}
+	}
+	if _, err := io.WriteString(c, "slow\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	go h.stop()
+	<-h.group.ended
+	want := func(want error) {
+		t.Helper()
+		select {
+		case err := <-heard:
+			if !errors.Is(err, want) {
+				t.Errorf("Read = %v, want %v", err, want)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("nothing was read")
+		}
+	}
+	if _, err := io.WriteString(c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	want(nil)
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	want(io.EOF)
+}
+
 func TestStopClosesWhatWaits(t *testing.T) {
 	h := open(t, 2)
 	var clients []net.Conn
