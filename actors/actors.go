@@ -189,7 +189,7 @@ func (a *Actors) join() {
 		sequence: uint64(a.cfg.Now().UnixMicro()),
 	}
 	for _, s := range a.shards {
-		s.recall = a.feed.ask
+		s.recall = a.feed.recall
 	}
 	a.feed.live.Store(1)
 	a.feed.mailbox = stage.Spawn(a.stage, "feed", feedMailboxMax, a.feed)
@@ -281,8 +281,9 @@ func (a *Actors) Stop(ctx context.Context) error {
 		}
 	}
 	returned := make(chan struct{})
-	if a.loader.mailbox.Post(loaderMessage{returned: returned}) && !await(ctx, returned) {
-		a.cfg.Logger.Warn("leased visits that were not used stay leased until the next start, or for a day: the store takes too long to take them back")
+	// A store that takes no clicks takes no visits back, either; that is not waited for once more.
+	if len(errs) > 0 || a.loader.mailbox.Post(loaderMessage{returned: returned}) && !await(ctx, returned) {
+		a.cfg.Logger.Warn("leased visits that were not used may stay leased until the next start, or for a day")
 	}
 	a.stopTicks()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)

@@ -166,9 +166,8 @@ func TestVisitsThatAnotherInstanceHoldsAreRecalled(t *testing.T) {
 	if id := limited("l", visits).ID; c.store.leased[id] != visits {
 		t.Fatalf("%d visits are leased, want all", c.store.leased[id])
 	}
-	if got := visit(1); got != engine.OutcomeRedirect {
-		t.Fatalf("Outcome at the other instance = %v, want redirect", got)
-	}
+	// On a slow machine the visits may come back too late for the first who asks.
+	until(t, "a visitor of the other instance is redirected", func() bool { return visit(1) == engine.OutcomeRedirect })
 	for range 2 * visits {
 		visit(1)
 	}

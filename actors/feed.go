@@ -197,8 +197,8 @@ func (f *feed) heard(m *engine.BusMessage) {
 	}
 }
 
-// ask has the other instances give a link's idle visits back; false while there are none, or the bus is away. Safe for concurrent use.
-func (f *feed) ask(c engine.Change) bool {
+// recall asks the other instances for a link's idle visits; false while there are none, or the bus is away. Safe for concurrent use.
+func (f *feed) recall(c engine.Change) bool {
 	return f.healthy.Load() && f.live.Load() > 1 && f.mailbox.TrySend(feedMessage{recall: &c})
 }
 

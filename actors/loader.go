@@ -300,12 +300,8 @@ func (l *loader) giveBack(returns map[engine.LinkID]int64) {
 		// After an error that hides whether it was done, returning again could give back twice: the lease then keeps the visits
 		// until the node starts again.
 		if err := l.returnVisits(link, n); err != nil {
-			l.cfg.Logger.Warn("visits stay leased until the next start", "link", link, "visits", n, "links", len(returns), "err", err)
-			if errors.Is(err, context.DeadlineExceeded) {
-				return // the others would take as long, and a stop waits for them
-			}
+			l.cfg.Logger.Warn("visits stay leased until the next start", "link", link, "visits", n, "err", err)
 		}
-		delete(returns, link)
 	}
 }
 

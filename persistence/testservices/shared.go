@@ -52,7 +52,7 @@ func (s *Shared) Run(m *testing.M) int {
 	}
 	if code == 0 {
 		// A proxied connection that is cut, or healed, while data is under way leaves goroutines behind, each of which may wait for another
-		// that has gone: a flaw of toxiproxy 2.5 (the places say TODO there).
+		// that has gone: a flaw of toxiproxy 2.5, which its source admits.
 		err := goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
 			goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
