@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/persistence/deltas"
 )
 
 // Checkpoints reads how far the node's lanes are stored. It asks by the writer's pool, and so sees whatever a WriteClicks before
@@ -55,7 +56,7 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 		return s.wrap("store clicks", fmt.Errorf("connect: %w", err))
 	}
 	defer conn.Release()
-	deltas, err := s.writeBatch(ctx, conn, b, clicks)
+	packed, err := s.writeBatch(ctx, conn, b, clicks)
 	if err != nil {
 		// A fresh connection for the next batch, whatever it was: this one may have an answer under way that nobody waits for.
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -69,8 +70,8 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 		}
 		return s.wrap("store clicks", err)
 	}
-	if deltas != nil {
-		s.foldAfter(ctx, conn, s.backlog.add(deltas))
+	if packed != nil {
+		s.foldAfter(ctx, conn, s.backlog.add(packed))
 	}
 	return nil
 }
@@ -88,9 +89,9 @@ func (s *Store) foldAfter(ctx context.Context, conn *pgxpool.Conn, buckets []int
 }
 
 // writeBatch returns the rollups that were written as deltas; nil when none were.
-func (s *Store) writeBatch(ctx context.Context, conn *pgxpool.Conn, b *engine.ClickBatch, clicks []engine.Click) (*deltaRows, error) {
+func (s *Store) writeBatch(ctx context.Context, conn *pgxpool.Conn, b *engine.ClickBatch, clicks []engine.Click) (*deltas.Rows, error) {
 	var moved, last int64
-	var deltas *deltaRows
+	var packed *deltas.Rows
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN")
 	if s.local != "" {
@@ -100,8 +101,8 @@ func (s *Store) writeBatch(ctx context.Context, conn *pgxpool.Conn, b *engine.Cl
 	if len(clicks) > 0 {
 		hours, rollups := engine.Aggregate(clicks)
 		if len(hours)+len(rollups) >= s.deltasFrom {
-			deltas = packDeltas(hours, rollups)
-			batch.Queue("INSERT INTO rollup_deltas (bucket, payload) SELECT * FROM unnest($1::integer[], $2::bytea[])", deltas.buckets, deltas.payloads)
+			packed = deltas.Pack(hours, rollups)
+			batch.Queue("INSERT INTO rollup_deltas (bucket, payload) SELECT * FROM unnest($1::integer[], $2::bytea[])", packed.Buckets, packed.Payloads)
 		} else {
 			queueHours(batch, hours)
 			queueRollups(batch, rollups)
@@ -135,7 +136,7 @@ func (s *Store) writeBatch(ctx context.Context, conn *pgxpool.Conn, b *engine.Cl
 	if tag.String() != "COMMIT" {
 		return nil, fmt.Errorf("commit: %w", pgx.ErrTxCommitRollback)
 	}
-	return deltas, nil
+	return packed, nil
 }
 
 // queueMoves moves all lanes in one statement and counts those that stood where they should. A lane that was never moved has no

@@ -19,20 +19,3 @@ func (s *Store) FoldEarly() { s.deltasFrom, s.backlog.enough = 1, 3 }
 
 // FoldLate leaves all deltas where they are.
 func (s *Store) FoldLate() { s.backlog.enough = 1 << 40 }
-
-// PackDeltas packs rollups as rows of deltas.
-func PackDeltas(hours []engine.HourRollup, rollups []engine.Rollup) [][]byte {
-	return packDeltas(hours, rollups).payloads
-}
-
-// UnpackDeltas reads them back, in the order of their keys.
-func UnpackDeltas(rows [][]byte) ([]engine.HourRollup, []engine.Rollup, error) {
-	sums := newDeltaSums(0)
-	for _, row := range rows {
-		if err := sums.add(row); err != nil {
-			return nil, nil, err
-		}
-	}
-	hours, rollups := sums.sorted()
-	return hours, rollups, nil
-}

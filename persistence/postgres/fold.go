@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/persistence/deltas"
 )
 
 const (
@@ -32,15 +32,15 @@ type backlog struct {
 	enough int // entries that are worth a fold; written once
 
 	mu      sync.Mutex
-	entries [deltaBuckets]int // guarded by mu
+	entries [deltas.Buckets]int // guarded by mu
 }
 
 // add notes a batch that is stored, and returns the buckets to fold after it: as many as keep up with batches of its size.
-func (b *backlog) add(d *deltaRows) []int {
+func (b *backlog) add(d *deltas.Rows) []int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	total := 0
-	for bucket, n := range d.entries {
+	for bucket, n := range d.Entries {
 		b.entries[bucket] += n
 		total += n
 	}
@@ -80,7 +80,7 @@ func (s *Store) fold(ctx context.Context, conn *pgx.Conn, bucket int) error {
 }
 
 func (s *Store) foldIn(ctx context.Context, tx pgx.Tx, bucket int) error {
-	sums := newDeltaSums(0)
+	sums := deltas.NewSums(0)
 	alone := false
 	batch := &pgx.Batch{}
 	if s.local != "" {
@@ -94,11 +94,11 @@ func (s *Store) foldIn(ctx context.Context, tx pgx.Tx, bucket int) error {
 	if !alone {
 		return nil
 	}
-	err := scan(ctx, tx, sums.scan, "DELETE FROM rollup_deltas WHERE bucket = $1 RETURNING payload", int32(bucket))
+	err := scan(ctx, tx, payloadsInto(sums), "DELETE FROM rollup_deltas WHERE bucket = $1 RETURNING payload", int32(bucket))
 	if err != nil {
 		return fmt.Errorf("take the deltas of bucket %d: %w", bucket, err)
 	}
-	hours, rollups := sums.sorted()
+	hours, rollups := sums.Sorted()
 	if len(hours) == 0 {
 		return nil
 	}
@@ -111,36 +111,20 @@ func (s *Store) foldIn(ctx context.Context, tx pgx.Tx, bucket int) error {
 	return nil
 }
 
-// scan takes one row of a query for payloads.
-func (d *deltaSums) scan(rows pgx.Rows) error {
-	var payload []byte
-	if err := rows.Scan((*pgtype.DriverBytes)(&payload)); err != nil { // valid until the next row
-		return err
+// payloadsInto adds the rows of a query for payloads up.
+func payloadsInto(sums *deltas.Sums) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		var payload []byte
+		if err := rows.Scan((*pgtype.DriverBytes)(&payload)); err != nil { // valid until the next row
+			return err
+		}
+		return sums.Add(payload)
 	}
-	return d.add(payload)
-}
-
-// sorted are the sums in the order of their keys.
-func (d *deltaSums) sorted() ([]engine.HourRollup, []engine.Rollup) {
-	hours, rollups := make([]engine.HourRollup, 0, len(d.hours)), make([]engine.Rollup, 0, len(d.values))
-	for _, h := range d.hours {
-		hours = append(hours, *h)
-	}
-	for k, n := range d.values {
-		rollups = append(rollups, engine.Rollup{Link: engine.LinkID(k.link), Hour: k.hour, Dimension: engine.Dimension(k.dimension), Value: k.value, Clicks: n})
-	}
-	slices.SortFunc(hours, func(a, b engine.HourRollup) int {
-		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Hour, b.Hour))
-	})
-	slices.SortFunc(rollups, func(a, b engine.Rollup) int {
-		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Hour, b.Hour), cmp.Compare(a.Dimension, b.Dimension), cmp.Compare(a.Value, b.Value))
-	})
-	return hours, rollups
 }
 
 // foldAll folds what waits in all buckets, for readers of the database other than Carom: hourly.
 func (s *Store) foldAll(ctx context.Context) error {
-	for bucket := range deltaBuckets {
+	for bucket := range deltas.Buckets {
 		err := s.editWithin(ctx, s.cfg.WriteTimeout, "fold rollups", func(ctx context.Context, tx pgx.Tx) error { return s.foldIn(ctx, tx, bucket) })
 		if err != nil {
 			return err

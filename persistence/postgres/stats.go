@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/persistence/deltas"
 )
 
 // Stats reads a link's figures from its sealed days and months, from the hours around them, and from what waits to be added to those: two round
@@ -42,7 +43,7 @@ func (s *Store) Stats(ctx context.Context, q engine.StatsQuery) (engine.Stats, e
 type figures struct {
 	link    engine.LinkID
 	found   bool
-	waiting *deltaSums // to be added to its hours
+	waiting *deltas.Sums // to be added to its hours
 	seal    seal
 	proven  int64 // the days before it are sealed and not older than their hours
 }
@@ -52,15 +53,15 @@ type seal struct{ until int64 } // Unix seconds
 
 // openFigures begins a transaction on one snapshot, and reads what waits to be added to a link's hours, and which of its days are sealed.
 func openFigures(ctx context.Context, conn *pgx.Conn, link engine.LinkID) (*figures, error) {
-	f := &figures{link: link, waiting: newDeltaSums(int64(link))}
+	f := &figures{link: link, waiting: deltas.NewSums(link)}
 	var until time.Time
 	var sealed, since, total int64
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 	batch.Queue("SELECT EXISTS (SELECT 1 FROM links WHERE id = $1)", int64(link)).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&f.found) })
-	batch.Queue("SELECT payload FROM rollup_deltas WHERE bucket = $1", int32(deltaBucket(int64(link)))).
-		Query(func(rows pgx.Rows) error { return scanRows(rows, f.waiting.scan) })
+	batch.Queue("SELECT payload FROM rollup_deltas WHERE bucket = $1", int32(deltas.Bucket(link))).
+		Query(func(rows pgx.Rows) error { return scanRows(rows, payloadsInto(f.waiting)) })
 	batch.Queue(`SELECT s.until, s.clicks, coalesce((SELECT sum(h.clicks)::bigint FROM click_hours h WHERE h.link_id = $1 AND h.hour >= s.until), 0),
 			coalesce((SELECT t.clicks FROM link_totals t WHERE t.link_id = $1), 0)
 		FROM click_seals s WHERE s.link_id = $1`, int64(link)).
@@ -75,7 +76,7 @@ func openFigures(ctx context.Context, conn *pgx.Conn, link engine.LinkID) (*figu
 		return nil, err
 	}
 	f.proven = f.seal.until
-	if f.seal == (seal{}) || total == sealed+since+f.waiting.clicks() {
+	if f.seal == (seal{}) || total == sealed+since+f.waiting.Clicks() {
 		return f, nil
 	}
 	return f, f.prove(ctx, conn)
@@ -126,7 +127,7 @@ func (f *figures) read(ctx context.Context, conn *pgx.Conn, q *engine.StatsQuery
 	periods := q.Periods(f.proven)
 	sum := engine.StatsSum{Daily: q.Daily}
 	var referrers []engine.StatsValue
-	for _, h := range f.waiting.hours {
+	for h := range f.waiting.Hours {
 		if periods.All.Has(h.Hour) {
 			sum.AddHour(engine.HourFigures{Hour: h.Hour, Clicks: h.Clicks, Visits: h.Visits})
 		}
@@ -147,7 +148,7 @@ func (f *figures) read(ctx context.Context, conn *pgx.Conn, q *engine.StatsQuery
 		Query(func(rows pgx.Rows) error { return scanHours(rows, sum.AddHour) })
 	if q.Referrers > 0 {
 		args := ends([]any{int64(q.Link), string(engine.DimensionReferrer), int64(q.Referrers)}, periods.Months, periods.Rest[0], periods.Rest[1], periods.Hours[0], periods.Hours[1])
-		values, counts := f.waiting.referrers(periods.All)
+		values, counts := f.waiting.Referrers(periods.All)
 		batch.Queue(readReferrers, append(args, values, counts)...).Query(func(rows pgx.Rows) error {
 			return scanRows(rows, func(rows pgx.Rows) error {
 				var v engine.StatsValue
@@ -185,22 +186,4 @@ func ends(args []any, periods ...engine.Period) []any {
 		args = append(args, time.Unix(s.From, 0), time.Unix(s.To, 0))
 	}
 	return args
-}
-
-// clicks are those of all hours.
-func (d *deltaSums) clicks() (n int64) {
-	for _, h := range d.hours {
-		n += h.Clicks
-	}
-	return n
-}
-
-// referrers are the sums by referrer within a period, one array a column.
-func (d *deltaSums) referrers(within engine.Period) (values []string, clicks []int64) {
-	for k, n := range d.values {
-		if k.dimension == string(engine.DimensionReferrer) && within.Has(k.hour) {
-			values, clicks = append(values, k.value), append(clicks, n)
-		}
-	}
-	return values, clicks
 }

@@ -54,6 +54,20 @@ func (s *Store) write(ctx context.Context, step string, fn func(context.Context,
 	return nil
 }
 
+// snapshot runs fn on one state of the file.
+func (s *Store) snapshot(ctx context.Context, fn func(tx *sql.Tx) error) (err error) {
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if e := tx.Rollback(); err == nil && !errors.Is(e, sql.ErrTxDone) {
+			err = e
+		}
+	}()
+	return fn(tx)
+}
+
 // query reads all rows of a query by scan. db is a pool or a transaction.
 func query(ctx context.Context, db querier, scan func(*sql.Rows) error, text string, args ...any) (err error) {
 	rows, err := db.QueryContext(ctx, text, args...)

@@ -45,7 +45,7 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 		if err := s.insertClicks(ctx, tx, b.Clicks); err != nil {
 			return err
 		}
-		if err := s.addRollups(ctx, tx, hours, referrers); err != nil {
+		if err := s.writeRollups(ctx, tx, hours, referrers); err != nil {
 			return err
 		}
 		for _, u := range used {

@@ -85,6 +85,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		reads = append(reads, read{text, args, want})
 	}
 	reads = append(reads, read{selectByCodes, []any{int64(1), `["a"]`}, "sqlite_autoindex_links_1 (domain_id=? AND code=?)"})
+	reads = append(reads, read{readDeltas, []any{"[7]"}, "rollup_deltas_bucket (bucket=?)"})
 	for _, r := range reads {
 		var plan strings.Builder
 		err := query(t.Context(), s.reader, func(rows *sql.Rows) error {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/carom-dev/carom/engine"
 	"github.com/carom-dev/carom/persistence/sqlite"
@@ -21,7 +22,7 @@ const childEnv = "CAROM_SQLITE_TEST_CHILD"
 
 const (
 	killNode  = engine.NodeID("00000000000000000000000000000001")
-	killBatch = 300
+	killBatch = 300 // of so many links that rollups are written as deltas
 )
 
 // writeUntilKilled is the child: it writes batch after batch and says where each ended, once it is stored.
@@ -36,7 +37,7 @@ func writeUntilKilled(path string) int {
 	for at := positions[0]; err == nil; at += killBatch {
 		clicks := make([]engine.Click, killBatch)
 		for i := range clicks {
-			clicks[i] = engine.Click{At: 1, Link: engine.LinkID(1 + i%97), Status: 302, UserAgent: []byte("agent"), Flags: engine.ClickBudgeted}
+			clicks[i] = engine.Click{At: 1, Link: engine.LinkID(1 + i%197), Status: 302, UserAgent: []byte("agent"), Flags: engine.ClickBudgeted}
 		}
 		err = s.WriteClicks(ctx, &engine.ClickBatch{
 			Node: killNode, Moves: []engine.LaneMove{{Lane: 0, From: at, To: at + killBatch}}, Clicks: clicks,
@@ -67,6 +68,10 @@ func TestKill(t *testing.T) {
 			t.Errorf("round %d: the checkpoint is %d after %d was answered and %d was there before", round, stored, answered, last)
 		}
 		last = stored
+		wantDeltas(t, path)
+		if err := s.SealDays(t.Context(), time.Unix(0, 0), 1); err != nil { // folds all of them
+			t.Fatal(err)
+		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -115,6 +120,15 @@ func writeAndKill(t *testing.T, path string, answers int) (last uint64) {
 		t.Error("the child ended by itself, want killed")
 	}
 	return last
+}
+
+// wantDeltas wants some to wait: a writer that is killed has no time to fold them all.
+func wantDeltas(t *testing.T, path string) {
+	t.Helper()
+	var n int
+	if err := raw(t, path).QueryRowContext(t.Context(), "SELECT count(*) FROM rollup_deltas").Scan(&n); err != nil || n == 0 {
+		t.Errorf("%d rollup deltas wait, %v, want some", n, err)
+	}
 }
 
 func wantSums(t *testing.T, path string, want int64) {

@@ -12,7 +12,7 @@ import (
 const linkColumns = "l.id, l.domain_id, l.code, l.target, l.title, l.active, l.redirect_status, l.valid_since, l.valid_until, l.max_visits, " +
 	"l.forward_query, l.version, l.created_at, l.updated_at"
 
-// selectLinks reads links with their clicks.
+// selectLinks reads links with their clicks, less those that wait to be added (addWaiting).
 const selectLinks = "SELECT " + linkColumns + ", coalesce(t.clicks, 0) FROM links l LEFT JOIN link_totals t ON t.link_id = l.id "
 
 // selectByCodes reads the links of a domain by a JSON array of codes. CROSS JOIN keeps SQLite from trying the links first.

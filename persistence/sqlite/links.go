@@ -83,19 +83,28 @@ func (s *Store) Link(ctx context.Context, id engine.LinkID) (engine.Link, error)
 		return engine.Link{}, err
 	}
 	defer leave()
-	l, err := linkByID(ctx, s.reader, id)
+	var l engine.Link
+	err = s.snapshot(ctx, func(tx *sql.Tx) (err error) {
+		l, err = linkByID(ctx, tx, id)
+		return err
+	})
 	if err != nil {
 		return engine.Link{}, s.wrap("read a link", err)
 	}
 	return l, nil
 }
 
-func linkByID(ctx context.Context, db querier, id engine.LinkID) (engine.Link, error) {
-	l, err := scanLink(db.QueryRowContext(ctx, selectLinks+"WHERE l.id = ?", int64(id)))
+func linkByID(ctx context.Context, tx *sql.Tx, id engine.LinkID) (engine.Link, error) {
+	l, err := scanLink(tx.QueryRowContext(ctx, selectLinks+"WHERE l.id = ?", int64(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return engine.Link{}, engine.Errorf(engine.CodeNotFound, "there is no link %d", id)
 	}
-	return l, err
+	if err != nil {
+		return engine.Link{}, err
+	}
+	one := []engine.Link{l}
+	err = addWaiting(ctx, tx, one)
+	return one[0], err
 }
 
 // CreateLink stores a new link.

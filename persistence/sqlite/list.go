@@ -69,11 +69,17 @@ func (s *Store) ListLinks(ctx context.Context, q engine.LinkQuery) (engine.LinkP
 	}
 	limit := min(max(q.Limit, 1), linksMax)
 	page.Links = make([]engine.Link, 0, limit+1)
-	err = query(ctx, s.reader, func(rows *sql.Rows) error {
-		l, err := scanLink(rows)
-		page.Links = append(page.Links, l)
-		return err
-	}, selectLinks+where+" ORDER BY "+by.by+" LIMIT ?", append(args, int64(limit+1))...)
+	err = s.snapshot(ctx, func(tx *sql.Tx) error {
+		err := query(ctx, tx, func(rows *sql.Rows) error {
+			l, err := scanLink(rows)
+			page.Links = append(page.Links, l)
+			return err
+		}, selectLinks+where+" ORDER BY "+by.by+" LIMIT ?", append(args, int64(limit+1))...)
+		if err != nil {
+			return err
+		}
+		return addWaiting(ctx, tx, page.Links)
+	})
 	if err != nil {
 		return engine.LinkPage{}, s.wrap("list links", err)
 	}

@@ -10,9 +10,12 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
-// SealDays implements engine.Sealer. Clicks are stored between its steps, each of which is a transaction of the one writer: a month of a link
-// at most.
+// SealDays implements engine.Sealer. Clicks are stored between its steps, each of which is a transaction of the one writer: a bucket of deltas,
+// or a month of a link at most.
 func (s *Store) SealDays(ctx context.Context, until time.Time, least int64) error {
+	if err := s.foldAll(ctx); err != nil {
+		return err
+	}
 	links, err := s.unsealed(ctx, until, least)
 	if err != nil {
 		return err

@@ -3,10 +3,12 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/carom-dev/carom/engine"
+	"github.com/carom-dev/carom/persistence/deltas"
 )
 
 // Stats reads a link's figures from its sealed days and months, and from the hours around them, all of them from one snapshot.
@@ -16,23 +18,18 @@ func (s *Store) Stats(ctx context.Context, q engine.StatsQuery) (engine.Stats, e
 		return engine.Stats{}, err
 	}
 	defer leave()
-	stats, err := s.stats(ctx, &q)
+	var stats engine.Stats
+	err = s.snapshot(ctx, func(tx *sql.Tx) (err error) {
+		stats, err = s.stats(ctx, tx, &q)
+		return err
+	})
 	if err != nil {
 		return engine.Stats{}, s.wrap("read stats", err)
 	}
 	return stats, nil
 }
 
-func (s *Store) stats(ctx context.Context, q *engine.StatsQuery) (stats engine.Stats, err error) {
-	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return stats, fmt.Errorf("begin: %w", err)
-	}
-	defer func() {
-		if e := tx.Rollback(); err == nil && !errors.Is(e, sql.ErrTxDone) {
-			err = e
-		}
-	}()
+func (s *Store) stats(ctx context.Context, tx *sql.Tx, q *engine.StatsQuery) (stats engine.Stats, err error) {
 	var found bool
 	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM links WHERE id = ?)", int64(q.Link)).Scan(&found); err != nil {
 		return stats, fmt.Errorf("look the link up: %w", err)
@@ -47,8 +44,12 @@ func (s *Store) stats(ctx context.Context, q *engine.StatsQuery) (stats engine.S
 	if seal.proven != seal.until {
 		s.doubted.Store(q.Link, true)
 	}
+	waiting, err := waitingOf(ctx, tx, q.Link)
+	if err != nil {
+		return stats, err
+	}
 	periods := q.Periods(seal.proven)
-	if stats, err = readSeries(ctx, tx, q, periods); err != nil {
+	if stats, err = readSeries(ctx, tx, q, periods, waiting); err != nil {
 		return stats, fmt.Errorf("read the series: %w", err)
 	}
 	if q.Referrers <= 0 {
@@ -57,6 +58,14 @@ func (s *Store) stats(ctx context.Context, q *engine.StatsQuery) (stats engine.S
 	args := []any{int64(q.Link), string(engine.DimensionReferrer), int64(q.Referrers)}
 	for _, period := range []engine.Period{periods.Months, periods.Rest[0], periods.Rest[1], periods.Hours[0], periods.Hours[1]} {
 		args = append(args, period.From, period.To)
+	}
+	values, counts := waiting.Referrers(periods.All)
+	pairs := make([][2]any, len(values))
+	for i := range pairs {
+		pairs[i] = [2]any{values[i], counts[i]}
+	}
+	if args, err = appendJSON(args, pairs); err != nil {
+		return stats, err
 	}
 	err = query(ctx, tx, func(rows *sql.Rows) error {
 		var v engine.StatsValue
@@ -112,7 +121,7 @@ const (
 	readHours = "SELECT hour, clicks, visits FROM click_hours WHERE link_id = ? AND hour >= ? AND hour < ? ORDER BY hour"
 
 	// readReferrers has a branch for each period: the hours and the days on both sides, and the months. Hours count clicks without a referrer
-	// apart.
+	// apart. The last branch is what waits.
 	readReferrers = `SELECT value, sum(clicks) AS n FROM (
 			SELECT value, clicks FROM click_month_rollups WHERE link_id = ?1 AND dimension = ?2 AND month >= ?4 AND month < ?5
 			UNION ALL SELECT value, clicks FROM click_day_rollups WHERE link_id = ?1 AND dimension = ?2 AND day >= ?6 AND day < ?7
@@ -120,11 +129,17 @@ const (
 			UNION ALL SELECT value, clicks FROM click_rollups WHERE link_id = ?1 AND dimension = ?2 AND hour >= ?10 AND hour < ?11
 			UNION ALL SELECT value, clicks FROM click_rollups WHERE link_id = ?1 AND dimension = ?2 AND hour >= ?12 AND hour < ?13
 			UNION ALL SELECT '', direct FROM click_hours WHERE link_id = ?1 AND (hour >= ?10 AND hour < ?11 OR hour >= ?12 AND hour < ?13) AND direct > 0
+			UNION ALL SELECT value ->> 0, value ->> 1 FROM json_each(?14)
 		) GROUP BY value ORDER BY n DESC, value LIMIT ?3`
 )
 
-func readSeries(ctx context.Context, tx *sql.Tx, q *engine.StatsQuery, periods engine.StatsPeriods) (engine.Stats, error) {
+func readSeries(ctx context.Context, tx *sql.Tx, q *engine.StatsQuery, periods engine.StatsPeriods, waiting *deltas.Sums) (engine.Stats, error) {
 	sum := engine.StatsSum{Daily: q.Daily}
+	for h := range waiting.Hours {
+		if periods.All.Has(h.Hour) {
+			sum.AddHour(engine.HourFigures{Hour: h.Hour, Clicks: h.Clicks, Visits: h.Visits})
+		}
+	}
 	err := query(ctx, tx, func(rows *sql.Rows) error {
 		var d engine.DayFigures
 		var hours sql.RawBytes // valid until the next row
@@ -152,4 +167,16 @@ func queryHours(ctx context.Context, tx *sql.Tx, link engine.LinkID, period engi
 		add(h)
 		return err
 	}, readHours, int64(link), period.From, period.To)
+}
+
+// appendJSON appends lists to the arguments of a query, which takes them apart by json_each.
+func appendJSON(args []any, lists ...any) ([]any, error) {
+	for _, list := range lists {
+		text, err := json.Marshal(list)
+		if err != nil {
+			return nil, fmt.Errorf("encode a list: %w", err)
+		}
+		args = append(args, string(text))
+	}
+	return args, nil
 }
