@@ -30,6 +30,7 @@ type loadConfig struct {
 	connections int                     // 0: 32
 	outstanding int                     // requests waiting for a connection; 0: 4096
 	timeout     time.Duration           // of an answer; 0: 10 s
+	life        time.Duration           // of a connection, which is replaced then; 0: as long as it can be used
 	choose      func(n int) (index int) // the link of the n-th request, as its index in the oracle; nil: each in turn
 	code        func(n int) string      // nil, or the code of the n-th request, which the oracle then knows nothing of
 }
@@ -149,12 +150,18 @@ func (l *load) work(ctx context.Context) {
 		}
 	}()
 	var request []byte
+	var dialed time.Time
 	for a := range l.arrived {
 		if ctx.Err() != nil {
 			continue // the queue is emptied; nobody waits for these any more
 		}
 		began := time.Now()
+		if conn != nil && l.cfg.life > 0 && began.Sub(dialed) > l.cfg.life {
+			conn.Close()
+			conn = nil
+		}
 		if conn == nil {
+			dialed = began
 			var err error
 			if conn, err = client.Dial(l.cfg.addr(), l.cfg.timeout); err != nil {
 				a.phase.failed.Add(1)

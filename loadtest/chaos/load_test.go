@@ -80,6 +80,36 @@ func TestLoadIsOpen(t *testing.T) {
 	}
 }
 
+// TestLoadReplacesConnections holds that a connection with a life is replaced after it, and that no request is lost by that.
+func TestLoadReplacesConnections(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "https://example.com/a")
+		w.WriteHeader(http.StatusFound)
+	}))
+	defer server.Close()
+	o := newOracle([]link{{code: "a", target: "https://example.com/a"}})
+	dials := make(chan struct{}, 3)
+	l := startLoad(t.Context(), o, loadConfig{rate: 1000, connections: 1, life: time.Millisecond, addr: func() string {
+		select {
+		case dials <- struct{}{}:
+		default: // enough
+		}
+		return server.Listener.Addr().String()
+	}})
+	for range cap(dials) {
+		select {
+		case <-dials:
+		case <-time.After(patience):
+			t.Fatal("a connection is kept for ever, want it replaced")
+		}
+	}
+	p := l.current.Load()
+	l.stop()
+	if got := p.failed.Load(); got != 0 {
+		t.Errorf("%d requests failed, want none as connections are replaced between two", got)
+	}
+}
+
 func TestLoadWithoutAServerFails(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
