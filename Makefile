@@ -88,7 +88,7 @@ chaos-short: packages ## the short form: lost clicks, wrong answers and errors f
 faults: packages ## the fault tests on Postgres and Redis in the form that holds times to what is promised, one at a time, 15 minutes
 	@CAROM_FAULT_SECONDS=60 .ci/gotest -count=1 -parallel 1 -timeout 60m ./cmd/carom/faults
 
-soak: packages ## load for DURATION, with kills, restarts and services that go, in turn
+soak: packages ## half of what is answered for DURATION, up to 100 million requests, with kills, restarts and services that go, in turn
 	$(GO) run ./loadtest/chaos -run S1 -soak $(DURATION) $(if $(SEED),-seed $(SEED)) $(if $(REPORT),-report $(REPORT))
 
 deploy-check: packages ## the files of deploy/ and .github/ held to each other and to the program, both proxies in a real run

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/carom-dev/carom/loadtest/program"
@@ -140,6 +141,15 @@ func (e *env) subdir(name string) (string, error) {
 		return "", fmt.Errorf("make directory: %w", err)
 	}
 	return dir, nil
+}
+
+// freeBytes is the room on the disk of the row's directory.
+func (e *env) freeBytes() (int64, error) {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(e.dir, &fs); err != nil {
+		return 0, fmt.Errorf("read room on disk: %w", err)
+	}
+	return int64(fs.Bavail) * fs.Bsize, nil
 }
 
 // pick is the first value in the short form and the second one otherwise.

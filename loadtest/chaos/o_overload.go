@@ -81,11 +81,11 @@ func overloadDatabase(ctx context.Context, e *env) (string, bool, error) {
 	return fmt.Sprintf("database with %d %% of a core: %s", percent, figure), held, err
 }
 
-// overload is one instance that gets more and more requests.
+// overload is more and more requests.
 type overload struct {
 	e      *env
-	i      *instance
-	status int // of the answers that count
+	i      *instance // whose memory is told
+	status int       // of the answers that count
 	start  func(rate int) *load
 	long   time.Duration // of one measurement
 }
@@ -121,7 +121,7 @@ func (o *overload) offer(ctx context.Context, rate int) (offered, error) {
 	}, err
 }
 
-// saturationSteps bounds the search for what an instance can do: each step offers twice as much as the one before.
+// saturationSteps bounds the search for what can be done: each step offers twice as much as the one before.
 const saturationSteps = 6
 
 // saturate finds the most answers a second, and at which rate they came: what is offered is doubled until it brings less than a tenth more.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,7 +34,7 @@ type oracle struct {
 	lastClick int64
 }
 
-// fate is what is known of one request.
+// fate is what is known of one request, in 8 bytes.
 type fate struct {
 	link  uint32
 	state uint8
@@ -55,6 +56,13 @@ func newOracle(links []link) *oracle {
 		o.byHour[i] = map[int64]int{}
 	}
 	return o
+}
+
+// expect makes room for so many more requests, so that a long list of them is not copied again and again while visitors wait.
+func (o *oracle) expect(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.requests = slices.Grow(o.requests, n)
 }
 
 // send notes that a request for a link is about to be sent, and names it.
