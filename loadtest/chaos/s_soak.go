@@ -19,15 +19,16 @@ func soakRows() []row {
 }
 
 const (
-	// soakRequestsMax bounds a soak, however long it is: the oracle keeps each request to the end, in 8 bytes (1.6 GB of memory, with what
+	// soakRequestsMax bounds a soak, however long it is: the oracle keeps each request to the end, in 8 bytes (800 MB, and some 2 GB with what
 	// the collector leaves), and Postgres keeps its click. Two hours are 13,888 a second, eight are 3,472.
 	soakRequestsMax = 100_000_000
 	// soakRequestsShort bounds the short form, so that reading clicks back takes a minute or two. Two minutes are 50,000 a second.
 	soakRequestsShort = 6_000_000
-	// soakClickBytes is the disk that a click is given: in Postgres with its index it takes 172 bytes. Of what is free, clicks may take half: there is Postgres' log,
-	// of 1 GiB, and what waits in a journal while Postgres is slow. So 100 million clicks take 17 GB, and want 50 GB to be free.
+	// soakClickBytes is the disk that a click is given: in Postgres with its index it takes 172 bytes. Of what is free, clicks may take
+	// half: there is Postgres' log, of 1 GiB, and what waits in a journal while Postgres is slow. So 100 million clicks take 17 GB, and want
+	// 50 GB to be free.
 	soakClickBytes = 250
-	// soakRecordBytes is what a click takes in a journal, with room to spare: those of a soak take 128.
+	// soakRecordBytes is what a click takes in a journal, with room to spare: 16 million with usual headers take 2 GiB.
 	soakRecordBytes = 160
 	// soakJournalMin is the least journal that an instance gets, as the search for saturation needs room too: what is usual.
 	soakJournalMin = 2 << 30
