@@ -22,8 +22,8 @@ const (
 	// soakRequestsMax bounds a soak, however long it is: the oracle keeps each request to the end, in 8 bytes (800 MB, and some 2 GB with what
 	// the collector leaves), and Postgres keeps its click. Two hours are 13,888 a second, eight are 3,472.
 	soakRequestsMax = 100_000_000
-	// soakRequestsShort bounds the short form, so that reading clicks back takes a minute or two. Two minutes are 50,000 a second.
-	soakRequestsShort = 6_000_000
+	// soakRequestsShort bounds the short form, so that reading clicks back takes less than a minute. Two minutes are 20,000 a second.
+	soakRequestsShort = 2_400_000
 	// soakClickBytes is the disk that a click is given: in Postgres with its index it takes 172 bytes. Of what is free, clicks may take
 	// half: there is Postgres' log, of 1 GiB, and what waits in a journal while Postgres is slow. So 100 million clicks take 17 GB, and want
 	// 50 GB to be free.
