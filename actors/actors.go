@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -153,6 +154,7 @@ func New(cfg Config) (*Actors, error) {
 	if a.stage, err = stage.New(stage.Config{Logger: a.cfg.Logger, OnFault: a.supervisor.fault}); err != nil {
 		return nil, err
 	}
+	declareFailpoints(a.stage, &a.cfg)
 	a.visitors = newVisitors(&a.cfg)
 	a.writer = &writer{cfg: &a.cfg, stage: a.stage, leasable: &a.leasable, batchMax: a.cfg.BatchMax, tried: map[engine.LaneMove]struct{}{}, settled: once{done: make(chan struct{})}}
 	a.writer.mailbox = stage.Spawn(a.stage, "writer", 16, a.writer)
@@ -235,7 +237,9 @@ func (a *Actors) Start(ctx context.Context) {
 		if a.salting.CompareAndSwap(false, true) {
 			a.stage.Go("salts", func() {
 				defer a.salting.Store(false)
+				a.stage.Failpoint("worker/salts/before")
 				a.visitors.renew(ctx)
+				a.stage.Failpoint("worker/salts/behind")
 			}, nil)
 		}
 	}
@@ -251,17 +255,29 @@ func (a *Actors) follow(ctx context.Context) {
 		return
 	}
 	a.stage.Every(ctx, rateInterval, func() { a.rates.mailbox.TrySend(struct{}{}) })
+	a.listen(ctx)
+}
+
+// listen takes what the bus brings until ctx ends; after a panic it begins again.
+func (a *Actors) listen(ctx context.Context) {
 	a.stage.Go("bus", func() {
 		a.cfg.Bus.Listen(ctx, a.feed.node, func(m engine.BusMessage) {
-			if m.Kind == engine.BusSpend {
-				if m.From != a.feed.node {
-					a.rates.absorb(m.Spends)
-				}
-				return
+			a.stage.Failpoint("worker/listen/before")
+			if m.Kind != engine.BusSpend {
+				a.feed.hear(m)
+			} else if m.From != a.feed.node {
+				a.rates.absorb(m.Spends)
 			}
-			a.feed.hear(m)
+			a.stage.Failpoint("worker/listen/behind")
 		})
-	}, nil)
+	}, func(error) {
+		// Not at once: what panics may do so each time.
+		pause, cancel := context.WithTimeout(ctx, heartbeatInterval)
+		defer cancel()
+		if <-pause.Done(); ctx.Err() == nil {
+			a.listen(ctx)
+		}
+	})
 }
 
 // Stop gives leased visits back, stores what the journal holds, and ends all actors. Call it when no visitor is served any
@@ -269,7 +285,7 @@ func (a *Actors) follow(ctx context.Context) {
 func (a *Actors) Stop(ctx context.Context) error {
 	for _, s := range a.shards {
 		done := make(chan struct{})
-		if s.mailbox.Post(shardMessage{kind: kindRelease, then: func() { close(done) }}) {
+		if s.mailbox.Post(shardMessage{kind: kindRelease, then: sync.OnceFunc(func() { close(done) })}) {
 			await(ctx, done)
 		}
 	}
@@ -338,7 +354,7 @@ func (a *Actors) announce(ctx context.Context, changes []engine.Change, link *en
 		p.Applied = 1
 	}
 	if told != nil {
-		await(ctx, told.done)
+		await(ctx, told.settled.done)
 		p.Applied, p.Live = p.Applied+int(told.applied.Load()), int(told.live.Load())
 	}
 	return p
@@ -354,6 +370,7 @@ func (a *Actors) apply(changes []engine.Change, link *engine.Link, then func()) 
 		}
 	}
 	for _, c := range changes {
+		taken := sync.OnceFunc(taken) // one that panics behind it is told of by Failed, too
 		// Over the mailbox's bound: an edit must not be lost, and edits are bounded by the API's own limits.
 		if !a.shardOf(c.Key).mailbox.Post(shardMessage{kind: kindChanged, change: c, link: link, then: taken}) {
 			taken()
@@ -367,13 +384,13 @@ func (a *Actors) tell(changes []engine.Change) *announcement {
 	if a.feed == nil {
 		return nil
 	}
-	told := &announcement{changes: changes, done: make(chan struct{})}
+	told := newAnnouncement(changes)
 	told.live.Store(a.feed.live.Load())
 	if len(changes) == 0 {
 		told.applied.Store(told.live.Load() - 1)
-		close(told.done)
+		told.settled.close()
 	} else if !a.feed.mailbox.Post(feedMessage{announce: told}) { // over the bound, as in apply
-		close(told.done)
+		told.settled.close()
 	}
 	return told
 }

@@ -111,7 +111,7 @@ func (s *shard) leased(r *leaseResult) {
 	a := s.accounts[r.link]
 	if a == nil {
 		// The account was closed meanwhile, as the link changed.
-		s.giveBack(r.link, r.n)
+		s.giveBack(r.link, r.take())
 		return
 	}
 	now := s.cfg.Now()
@@ -140,8 +140,8 @@ func (s *shard) leased(r *leaseResult) {
 			a.want = max(a.want/2, leaseMin)
 		}
 		a.touched = now
-		if !s.budgets.Give(a.ref, r.n) {
-			s.giveBack(r.link, r.n)
+		if n := r.take(); !s.budgets.Give(a.ref, n) {
+			s.giveBack(r.link, n)
 		}
 	}
 	e, ok := s.table.Get(a.key)

@@ -40,7 +40,10 @@ func (f *feed) poll() {
 	f.polledAt = f.cfg.Now()
 	position, located := f.position, f.located
 	f.stage.Go("feed", func() {
-		f.mailbox.Post(feedMessage{polled: f.read(located, position)})
+		f.stage.Failpoint("worker/poll/before")
+		p := f.read(located, position)
+		f.stage.Failpoint("worker/poll/behind")
+		f.mailbox.Post(feedMessage{polled: p})
 	}, func(err error) { f.mailbox.Post(feedMessage{polled: &polled{err: err}}) })
 }
 

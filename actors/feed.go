@@ -33,7 +33,7 @@ type feed struct {
 	peers     map[engine.NodeID]*peer
 	pending   map[uint64]*announcement // by sequence
 	outbox    []engine.BusMessage
-	sending   bool
+	sending   *sent     // what is on its way to the bus; nil: nothing is
 	heardOwn  time.Time // when the bus last brought one of our own heartbeats back
 	askedAt   time.Time // when a new connection was last asked for
 
@@ -67,8 +67,12 @@ type announcement struct {
 	waiting map[engine.NodeID]bool
 	live    atomic.Int64
 	applied atomic.Int64
-	done    chan struct{} // closed when nobody is waited for any more
+	settled once // when nobody is waited for any more
 	since   time.Time
+}
+
+func newAnnouncement(changes []engine.Change) *announcement {
+	return &announcement{changes: changes, settled: once{done: make(chan struct{})}}
 }
 
 // feedMessage is what the feed's mailbox takes: exactly one of its parts is set.
@@ -84,6 +88,7 @@ type feedMessage struct {
 	recall   *engine.Change // a link whose visits the other instances hold
 }
 
+// sent is what was given to the bus, and what came of it.
 type sent struct {
 	messages []engine.BusMessage
 	err      error
@@ -136,11 +141,11 @@ func (f *feed) Receive(m feedMessage) {
 func (f *feed) Failed(m feedMessage) {
 	switch {
 	case m.announce != nil:
-		close(m.announce.done)
+		m.announce.settled.close()
 	case m.polled != nil, m.applied != nil:
 		f.polling = false
 	case m.sent != nil:
-		f.sending = false
+		f.delivered(m.sent)
 	}
 	f.poll()
 }
@@ -234,14 +239,14 @@ func (f *feed) announce(a *announcement) {
 	f.countLive(now) // whoever was heard of while the bus was silent
 	a.live.Store(f.live.Load())
 	if !f.healthy.Load() || kind == engine.BusPoll {
-		close(a.done)
+		a.settled.close()
 		return
 	}
 	for node := range f.peers {
 		a.waiting[node] = true
 	}
 	if len(a.waiting) == 0 {
-		close(a.done)
+		a.settled.close()
 		return
 	}
 	f.pending[f.sequence] = a
@@ -266,7 +271,7 @@ func (f *feed) settle(sequence uint64, a *announcement) {
 		f.unsure.Add(1)
 	}
 	delete(f.pending, sequence)
-	close(a.done)
+	a.settled.close()
 }
 
 func (f *feed) tick() {
@@ -324,22 +329,34 @@ func (f *feed) post(m engine.BusMessage) {
 
 // send publishes what waits, one round trip at a time.
 func (f *feed) send() {
-	if f.sending || len(f.outbox) == 0 {
+	if f.sending != nil || len(f.outbox) == 0 {
 		return
 	}
-	f.sending = true
-	messages := f.outbox
-	f.outbox = nil
+	s := &sent{messages: f.outbox}
+	f.sending, f.outbox = s, nil
 	f.stage.Go("bus-publish", func() {
 		ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
 		defer cancel()
-		f.mailbox.Post(feedMessage{sent: &sent{messages, f.cfg.Bus.Publish(ctx, messages)}})
-	}, func(err error) { f.mailbox.Post(feedMessage{sent: &sent{messages, err}}) })
+		f.stage.Failpoint("worker/publish/before")
+		s.err = f.cfg.Bus.Publish(ctx, s.messages)
+		f.stage.Failpoint("worker/publish/behind")
+		f.mailbox.Post(feedMessage{sent: s})
+	}, func(err error) {
+		s.err = err
+		f.mailbox.Post(feedMessage{sent: s})
+	})
+}
+
+// delivered lets what comes behind s go.
+func (f *feed) delivered(s *sent) {
+	if f.sending == s {
+		f.sending = nil
+	}
 }
 
 // sent settles, when the bus did not take them, the edits nobody will acknowledge.
 func (f *feed) sent(s *sent) {
-	f.sending = false
+	f.delivered(s)
 	if s.err == nil {
 		f.published.Add(int64(len(s.messages)))
 		return

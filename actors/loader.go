@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -65,7 +66,7 @@ type lease struct {
 	want  int64
 }
 
-// leaseResult is the answer: n visits, 0 when there are none left to lease, though some may be elsewhere.
+// leaseResult is the answer: n visits, 0 when there are none left to lease, though some may be elsewhere, or once they have been taken.
 type leaseResult struct {
 	link      engine.LinkID
 	n         int64
@@ -73,6 +74,14 @@ type leaseResult struct {
 	err       error
 }
 
+// take returns the visits, once.
+func (r *leaseResult) take() int64 {
+	n := r.n
+	r.n = 0
+	return n
+}
+
+// giveBack is n visits to be returned; 0 once the loader has taken them over.
 type giveBack struct {
 	link engine.LinkID
 	n    int64
@@ -85,9 +94,15 @@ type loaderMessage struct {
 	giveBack *giveBack
 	late     *query        // it takes long
 	answered *query        // it is done
-	ended    workerKind    // a worker is done
+	ended    *worker       // it is done
 	leasable bool          // leases may be taken from now on
 	returned chan struct{} // to be closed when all visits are given back
+}
+
+// worker leases visits or gives some back.
+type worker struct {
+	kind  workerKind
+	ended bool // and no longer counted
 }
 
 type workerKind uint8
@@ -125,21 +140,16 @@ func (l *loader) Receive(m loaderMessage) {
 	case m.lease != nil:
 		l.leases = append(l.leases, m.lease)
 	case m.giveBack != nil:
-		l.giveBacks[m.giveBack.link] += m.giveBack.n
+		l.collect(m.giveBack)
 	case m.late != nil:
 		if _, ok := l.queries[m.late]; ok { // else its answer has overtaken this
 			m.late.late = true
 			l.late++
 		}
 	case m.answered != nil:
-		delete(l.queries, m.answered)
-		if m.answered.late {
-			l.late--
-		}
-	case m.ended == workerLease:
-		l.leasing--
-	case m.ended == workerGiveBack:
-		l.giving = false
+		l.end(m.answered)
+	case m.ended != nil:
+		l.dismiss(m.ended)
 	case m.returned != nil:
 		l.returned = append(l.returned, m.returned)
 	}
@@ -151,14 +161,59 @@ func (l *loader) Settle() {
 	l.depth.Store(int64(len(l.loads) + len(l.leases)))
 }
 
-// Failed implements stage.Behavior: whoever asked is told.
+// Failed implements stage.Behavior: whoever asked is told, and what has ended holds nothing back, however far Receive had come.
 func (l *loader) Failed(m loaderMessage) {
 	err := errors.New("the loader could not take the question")
 	switch {
 	case m.load != nil:
-		m.load.shard.Post(shardMessage{kind: kindLoaded, loaded: &loadResult{keys: m.load.keys, err: err}})
+		if at := slices.Index(l.loads, m.load); at >= 0 {
+			l.loads = slices.Delete(l.loads, at, at+1)
+			l.unasked -= len(m.load.keys)
+		}
+		answerLoads([]*load{m.load}, nil, err)
 	case m.lease != nil:
-		m.lease.shard.Post(shardMessage{kind: kindLeased, leased: &leaseResult{link: m.lease.link, err: err}})
+		l.leases = slices.DeleteFunc(l.leases, func(ask *lease) bool { return ask == m.lease })
+		answerLease(m.lease, engine.VisitLease{}, err)
+	case m.giveBack != nil:
+		l.collect(m.giveBack)
+	case m.answered != nil:
+		l.end(m.answered)
+	case m.ended != nil:
+		l.dismiss(m.ended)
+	case m.returned != nil && !slices.Contains(l.returned, m.returned):
+		l.returned = append(l.returned, m.returned)
+	}
+}
+
+// collect takes visits over, once.
+func (l *loader) collect(g *giveBack) {
+	if n := g.n; n > 0 {
+		g.n = 0
+		l.giveBacks[g.link] += n
+	}
+}
+
+// end counts a query no longer.
+func (l *loader) end(q *query) {
+	if _, ok := l.queries[q]; !ok {
+		return
+	}
+	delete(l.queries, q)
+	if q.late {
+		l.late--
+	}
+}
+
+// dismiss counts a worker no longer.
+func (l *loader) dismiss(w *worker) {
+	if w.ended {
+		return
+	}
+	w.ended = true
+	if w.kind == workerLease {
+		l.leasing--
+	} else {
+		l.giving = false
 	}
 }
 
@@ -201,7 +256,7 @@ func (l *loader) worthwhile() bool { return l.unasked >= besideMin*(len(l.querie
 
 func (l *loader) work(kind workerKind, work func(), failed func(error)) {
 	l.stage.Go("loader", func() {
-		defer l.mailbox.Post(loaderMessage{ended: kind})
+		defer l.mailbox.Post(loaderMessage{ended: &worker{kind: kind}})
 		work()
 	}, failed)
 }
@@ -231,7 +286,9 @@ func (l *loader) load(batch []*load) {
 	ctx, span := l.cfg.Tracer.Start(ctx, "load links")
 	span.Set("carom.codes", len(keys))
 	start := time.Now()
+	l.stage.Failpoint("worker/load/before")
 	links, err := l.cfg.Links.LoadLinks(ctx, keys)
+	l.stage.Failpoint("worker/load/behind")
 	took := time.Since(start)
 	l.time.Observe(took)
 	span.End(err)
@@ -277,7 +334,9 @@ func answerLoads(batch []*load, links []engine.Link, err error) {
 func (l *loader) lease(ask *lease) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.LoadTimeout)
 	defer cancel()
+	l.stage.Failpoint("worker/lease/before")
 	got, err := l.cfg.Clicks.LeaseVisits(ctx, l.cfg.Journal.Node(), ask.link, ask.need, ask.want)
+	l.stage.Failpoint("worker/lease/behind")
 	l.leased.Add(got.Visits)
 	if err != nil {
 		l.errors.Add(1)
@@ -308,5 +367,8 @@ func (l *loader) giveBack(returns map[engine.LinkID]int64) {
 func (l *loader) returnVisits(link engine.LinkID, n int64) error {
 	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.LoadTimeout)
 	defer cancel()
-	return l.cfg.Clicks.ReturnVisits(ctx, l.cfg.Journal.Node(), link, n)
+	l.stage.Failpoint("worker/give-back/before")
+	err := l.cfg.Clicks.ReturnVisits(ctx, l.cfg.Journal.Node(), link, n)
+	l.stage.Failpoint("worker/give-back/behind")
+	return err
 }

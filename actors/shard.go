@@ -23,7 +23,7 @@ type shard struct {
 	recall func(engine.Change) bool
 
 	waiting  map[engine.Key]*lookup // look-ups under way, by code
-	unsent   []engine.Key           // of waiting: not handed to the loader yet
+	unsent   []engine.Key           // not handed to the loader yet; one that is no longer among waiting need not be
 	trusted  int64                  // what is stamped with an earlier second is distrusted
 	accounts map[engine.LinkID]*account
 
@@ -41,6 +41,7 @@ type lookup struct {
 	leastVersion uint64
 	// distrusted: the load may have been answered before the moment from which changes are known.
 	distrusted bool
+	sent       bool // to the loader, whose answer is to come
 	tries      int
 }
 
@@ -135,21 +136,28 @@ func (s *shard) Receive(m shardMessage) {
 	}
 }
 
-// Failed implements stage.Behavior: who waits for a message that panicked gets an answer, and what was under way is given up.
+// Failed implements stage.Behavior: who waits for a message that panicked gets an answer, what was under way is given up, and nothing that
+// may be out of date is trusted, however far Receive had come.
 func (s *shard) Failed(m shardMessage) {
 	switch m.kind {
 	case kindLookup:
 		m.waiter.answer(s.resolution(engine.OutcomeUnavailable, m.key.Hash()))
+	case kindRefresh:
+		s.retryLater(m.key)
 	case kindLoaded:
 		for _, key := range m.loaded.keys {
 			s.fail(key)
 		}
 	case kindChanged:
+		s.expect(m.change)
 		s.table.Remove(m.change.Key)
 		m.then()
+	case kindDistrust:
+		s.distrust()
 	case kindRelease:
 		m.then()
 	case kindLeased:
+		s.giveBack(m.leased.link, m.leased.take())
 		s.leased(&leaseResult{link: m.leased.link, err: errLeaseFailed})
 	case kindLeaseAgain:
 		s.leased(&leaseResult{link: m.id, err: errLeaseFailed})
@@ -203,8 +211,17 @@ func (s *shard) want(key engine.Key) *lookup {
 func (s *shard) Settle() {
 	for len(s.unsent) > 0 {
 		n := min(len(s.unsent), batchMax)
-		keys := append([]engine.Key(nil), s.unsent[:n]...)
-		s.unsent = append(s.unsent[:0], s.unsent[n:]...)
+		keys := make([]engine.Key, 0, n)
+		for _, key := range s.unsent[:n] {
+			// Asked for twice, it would be answered twice, and the second answer be taken for that to a later question.
+			if l := s.waiting[key]; l != nil && !l.sent {
+				l.sent = true
+				keys = append(keys, key)
+			}
+		}
+		if s.unsent = append(s.unsent[:0], s.unsent[n:]...); len(keys) == 0 {
+			continue
+		}
 		if !s.ask(loaderMessage{load: &load{shard: s.mailbox, keys: keys}}) {
 			for _, key := range keys {
 				s.fail(key)
@@ -220,11 +237,15 @@ func (s *shard) fail(key engine.Key) {
 		return
 	}
 	delete(s.waiting, key)
-	// Served as it is while the store is away, and tried again soon.
-	s.table.Restamp(key, s.now()-int64(s.cfg.CacheTTL/time.Second)+staleRetry)
+	s.retryLater(key)
 	for _, w := range l.waiters {
 		w.answer(s.resolution(engine.OutcomeUnavailable, key.Hash()))
 	}
+}
+
+// retryLater has a published entry served as it is while it can't be read, and read again soon.
+func (s *shard) retryLater(key engine.Key) {
+	s.table.Restamp(key, s.now()-int64(s.cfg.CacheTTL/time.Second)+staleRetry)
 }
 
 // loaded publishes what a batch brought and answers its waiters.
@@ -240,6 +261,7 @@ func (s *shard) loaded(r *loadResult) {
 		if l == nil {
 			continue
 		}
+		l.sent = false
 		link := r.links[key]
 		if l.distrusted || stale(l, link) {
 			l.distrusted = false
@@ -305,9 +327,7 @@ func (s *shard) distrust() {
 // changed brings the table up to a change. Without the link's new state the entry goes, and the next request reads it. The new state is
 // published only in place of an older one: where there is none, a newer change may have taken it away.
 func (s *shard) changed(c engine.Change, link *engine.Link) {
-	if l := s.waiting[c.Key]; l != nil {
-		l.leastVersion = max(l.leastVersion, c.Version)
-	}
+	s.expect(c)
 	e, ok := s.table.Get(c.Key)
 	known := ok && !e.Missing()
 	if known && e.Version() >= c.Version {
@@ -321,5 +341,12 @@ func (s *shard) changed(c engine.Change, link *engine.Link) {
 	}
 	for _, w := range waiters {
 		s.lookup(c.Key, w)
+	}
+}
+
+// expect has a load that is under way bring nothing older than a change.
+func (s *shard) expect(c engine.Change) {
+	if l := s.waiting[c.Key]; l != nil {
+		l.leastVersion = max(l.leastVersion, c.Version)
 	}
 }

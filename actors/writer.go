@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,7 @@ type writer struct {
 	leasable *atomic.Bool
 	tell     func()
 
-	busy      bool
+	flushing  *flushed       // the flush under way, where its report goes; nil: none is
 	drained   []chan<- error // who waits for an empty journal; each has room for the answer
 	failures  int            // in a row
 	notBefore time.Time      // of the next flush, after a failure
@@ -62,6 +63,7 @@ type writerMessage struct {
 	drain   chan<- error // gets nil when the journal is empty, or why it can't be emptied now
 }
 
+// flushed is what came of a flush.
 type flushed struct {
 	clicks int
 	more   bool // the batch was full: there is more
@@ -86,34 +88,54 @@ const (
 func (w *writer) Receive(m writerMessage) {
 	switch {
 	case m.drain != nil:
-		w.drained = append(w.drained, m.drain)
-		w.notBefore, w.failures = time.Time{}, 0
-		if w.fenced.Load() {
-			w.settle(engine.ErrFenced)
-		}
+		w.drain(m.drain)
 	case m.flushed != nil:
-		w.busy = false
+		w.ended(m.flushed)
 		w.report(m.flushed)
 		if m.flushed.err != nil || !m.flushed.more && len(w.drained) == 0 {
 			return
 		}
 	}
-	if w.busy || w.fenced.Load() || w.cfg.Now().Before(w.notBefore) {
+	if w.flushing != nil || w.fenced.Load() || w.cfg.Now().Before(w.notBefore) {
 		return
 	}
-	w.busy = true
+	f := &flushed{}
+	w.flushing = f
 	w.stage.Go("writer", func() {
-		w.mailbox.Post(writerMessage{flushed: w.flush()})
+		*f = w.flush()
+		w.mailbox.Post(writerMessage{flushed: f})
 	}, func(err error) {
 		w.known = false // what was read may have been stored, or not: the journal's readers stand behind it
-		w.mailbox.Post(writerMessage{flushed: &flushed{err: err}})
+		*f = flushed{err: err}
+		w.mailbox.Post(writerMessage{flushed: f})
 	})
 }
 
-// Failed implements stage.Behavior.
+// ended notes that a flush is over; once one that came behind it is under way, it no longer matters.
+func (w *writer) ended(f *flushed) {
+	if w.flushing == f {
+		w.flushing = nil
+	}
+}
+
+// Failed implements stage.Behavior. The next tick goes on.
 func (w *writer) Failed(m writerMessage) {
-	if m.drain != nil {
-		m.drain <- errors.New("the writer could not take the question")
+	switch {
+	case m.flushed != nil:
+		w.ended(m.flushed)
+	case m.drain != nil:
+		w.drain(m.drain)
+	}
+}
+
+// drain has whoever waits at done told when the journal is empty.
+func (w *writer) drain(done chan<- error) {
+	if !slices.Contains(w.drained, done) {
+		w.drained = append(w.drained, done)
+	}
+	w.notBefore, w.failures = time.Time{}, 0
+	if w.fenced.Load() {
+		w.settle(engine.ErrFenced)
 	}
 }
 
@@ -146,24 +168,27 @@ func (w *writer) report(f *flushed) {
 // settle tells those who wait for an empty journal that it is, or why it is not.
 func (w *writer) settle(err error) {
 	for _, done := range w.drained {
-		done <- err
+		select {
+		case done <- err:
+		default: // there has been an answer already
+		}
 	}
 	w.drained = nil
 }
 
 // flush stores one batch.
-func (w *writer) flush() *flushed {
+func (w *writer) flush() flushed {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	defer w.settled.close()
 	if !w.known {
 		if err := w.locate(ctx); err != nil {
-			return &flushed{err: err}
+			return flushed{err: err}
 		}
 	}
 	if !w.leasable.Load() && w.recovered() {
 		if err := w.cfg.Clicks.ReclaimVisits(ctx, w.cfg.Journal.Node()); err != nil {
-			return &flushed{err: fmt.Errorf("reclaim leased visits: %w", err)}
+			return flushed{err: fmt.Errorf("reclaim leased visits: %w", err)}
 		}
 		w.leasable.Store(true)
 		w.tell()
@@ -171,21 +196,21 @@ func (w *writer) flush() *flushed {
 	batch, full, err := w.read()
 	if err != nil {
 		w.known = false // some lanes have been read
-		return &flushed{err: err}
+		return flushed{err: err}
 	}
 	if len(batch.Moves) == 0 {
-		return &flushed{}
+		return flushed{}
 	}
 	start := time.Now()
 	narrowed, err := w.write(ctx, batch)
 	if err != nil || narrowed {
-		return &flushed{more: narrowed, err: err}
+		return flushed{more: narrowed, err: err}
 	}
 	took := time.Since(start)
 	w.nanos.Add(int64(took))
 	w.adapt(full, took)
 	// A batch that moved without clicks, or one of a search, says nothing about what comes behind it.
-	return &flushed{clicks: len(batch.Clicks), more: full || w.limit > 0 || len(batch.Clicks) == 0}
+	return flushed{clicks: len(batch.Clicks), more: full || w.limit > 0 || len(batch.Clicks) == 0}
 }
 
 // hold notes which clicks are read and not stored: they may be in hand for as long as the store is away.
@@ -242,7 +267,9 @@ func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed 
 	span.Set("carom.clicks", len(batch.Clicks))
 	span.Set("carom.lanes", len(batch.Moves))
 	start := time.Now()
+	w.stage.Failpoint("worker/flush/before")
 	err = w.cfg.Clicks.WriteClicks(ctx, batch)
+	w.stage.Failpoint("worker/flush/behind")
 	span.End(err)
 	if _, refused := errors.AsType[*engine.RejectedError](err); refused {
 		return w.isolate(ctx, batch, err)

@@ -23,7 +23,7 @@ type Behavior[M any] interface {
 }
 
 // Settler is a Behavior that has something to do once for all the messages that were at hand together, such as asking one question
-// instead of many. Settle is called like Receive, after the last of them, also when one of them panicked.
+// instead of many. Settle is called like Receive, after the last of them, also when one of them panicked; once more when it panics itself.
 type Settler interface {
 	Settle()
 }
@@ -66,6 +66,7 @@ func Spawn[M any](s *Stage, name string, max int, behavior Behavior[M]) *Mailbox
 	m := &Mailbox[M]{stage: s, name: name, labels: labelled("actor", name), max: max, behavior: behavior, more: make(chan struct{}, 1)}
 	m.settler, _ = behavior.(Settler)
 	s.enlist(name, m)
+	declareMailbox[M](s, name, m.settler != nil)
 	// Nothing is sent before pid is set: the caller has no Mailbox yet.
 	m.pid = s.sys.SpawnFunc(m.run, name, options(name)...)
 	return m
@@ -146,7 +147,8 @@ func (m *Mailbox[M]) work(stay bool) {
 		for i := range batch {
 			m.receive(batch[i])
 		}
-		if m.settler != nil {
+		if m.settler != nil && !m.settle() {
+			// What waits would wait for the next message, which may never come.
 			m.settle()
 		}
 		m.busy.Add(int64(time.Since(start)))
@@ -169,16 +171,22 @@ func (m *Mailbox[M]) receive(msg M) {
 			m.failed(msg)
 		}
 	}()
+	before(m.stage, m.name, msg)
 	m.behavior.Receive(msg)
+	behind(m.stage, m.name, msg)
 }
 
-func (m *Mailbox[M]) settle() {
+// settle reports whether Settle did not panic.
+func (m *Mailbox[M]) settle() (settled bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			m.panicked(v)
 		}
 	}()
+	settling(m.stage, m.name, "before")
 	m.settler.Settle()
+	settling(m.stage, m.name, "behind")
+	return true
 }
 
 func (m *Mailbox[M]) panicked(v any) {
@@ -190,7 +198,7 @@ func (m *Mailbox[M]) panicked(v any) {
 func (m *Mailbox[M]) failed(msg M) {
 	defer func() {
 		if v := recover(); v != nil {
-			m.panics.Add(1)
+			m.panicked(v)
 		}
 	}()
 	m.behavior.Failed(msg)

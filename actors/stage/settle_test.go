@@ -69,6 +69,24 @@ func TestAPanicInSettleLosesNothing(t *testing.T) {
 	}
 }
 
+// TestAPanicInSettleIsTriedOnceMore sends one message alone: nothing else would have it settled.
+func TestAPanicInSettleIsTriedOnceMore(t *testing.T) {
+	s := newStage(t, nil)
+	tries := 0
+	m := Spawn(s, "a", 1, settler{probe{receive: func(int) {}}, func() {
+		if tries++; tries == 1 {
+			panic("boom")
+		}
+	}})
+	m.TrySend(0)
+	if err := m.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if tries != 2 {
+		t.Errorf("Settle was called %d times, want 2", tries)
+	}
+}
+
 // TestWorkersRestForTheNextJob holds that jobs share few goroutines when they come one after the other, that none waits for another when they
 // come together, and (with goleak in TestMain) that Stop sends those home that rest.
 func TestWorkersRestForTheNextJob(t *testing.T) {

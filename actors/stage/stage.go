@@ -73,6 +73,7 @@ func New(cfg Config) (*Stage, error) {
 	if s.onFault == nil {
 		s.onFault = func(string) {}
 	}
+	declareEvents(s)
 	s.monitor = sys.SpawnFunc(s.observe, "monitor", options("monitor")...)
 	sys.Subscribe(s.monitor)
 	return s, nil
@@ -89,7 +90,14 @@ func options(name string) []actor.OptFunc {
 // observe is the monitor's Receive. It is subscribed for as long as the stage lives: the library floods itself with dead
 // letters when a subscriber is gone.
 func (s *Stage) observe(c *actor.Context) {
-	switch event := c.Message().(type) {
+	observing(s, c.Message(), "before")
+	s.note(c.Message())
+	observing(s, c.Message(), "behind")
+}
+
+// note counts what the library tells.
+func (s *Stage) note(message any) {
+	switch event := message.(type) {
 	case actor.DeadLetterEvent:
 		s.deadLetters.Add(1)
 	case actor.ActorRestartedEvent:
