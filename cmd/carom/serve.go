@@ -107,7 +107,7 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		Links: store, Clicks: store, Journal: named, SetAside: refused.keep,
 		Shards: int(s.Shards), CacheBytes: int64(s.CacheBytes), CacheTTL: time.Duration(s.CacheTTL),
 		LookupsMax: int(s.LookupsMax), LookupTimeout: time.Duration(s.LookupTimeout), LoadTimeout: max(2*time.Second, time.Duration(s.LookupTimeout)),
-		BatchMax: int(s.ClickBatchMax), BatchInterval: time.Duration(s.ClickInterval), Logger: log, Tracer: tracer,
+		BatchMax: int(s.ClickBatchMax), BatchInterval: time.Duration(s.ClickInterval), Logger: log, Tracer: tracer, Now: clock(),
 	}
 	if keeper != nil {
 		settings.Changes, settings.Names = store, named
@@ -157,7 +157,7 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		Checks: checks, Ready: func() bool { return server.Ready() }, Metrics: figures.write,
 		Node: named.Node(), BaseURL: s.BaseURL, Targets: s.policy(),
 		Rate: s.RateLimitAPI.Rate, WriteRate: s.RateLimitWrites.Rate, TrustedProxies: s.TrustedProxies.List, IDs: ids, Logger: log, Tracer: tracer, Took: took,
-		Share: acting.RateShare,
+		Share: acting.RateShare, Now: clock(),
 	})
 	if err != nil {
 		return err

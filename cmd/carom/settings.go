@@ -184,7 +184,7 @@ func (s *StoreSettings) check(c *setting.Checks) {
 func (s *StoreSettings) postgres(log *slog.Logger) postgres.Config {
 	return postgres.Config{
 		URL: string(s.DatabaseURL), PoolMax: int(s.DatabasePool), ExecMode: s.DatabaseExecMode, SkipMigrate: !s.Migrate,
-		ClickRetention: time.Duration(s.ClickRetention), Logger: log,
+		ClickRetention: time.Duration(s.ClickRetention), Logger: log, Now: clock(),
 	}
 }
 

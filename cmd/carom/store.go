@@ -44,7 +44,7 @@ func openStore(ctx context.Context, s *StoreSettings, log *slog.Logger) (store p
 		}
 		return shared, &databaseKeeper{store: shared, log: log}, nil
 	}
-	embedded, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(s.DataDir, storeFile), ClickRetention: time.Duration(s.ClickRetention), Logger: log})
+	embedded, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(s.DataDir, storeFile), ClickRetention: time.Duration(s.ClickRetention), Logger: log, Now: clock()})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,26 +22,42 @@ const patience = 40 * time.Second
 // instance is a running carom.
 type instance struct {
 	*program.Process
-	api  *program.API
-	http *http.Client
-	dir  string
-	env  []string
+	api    *program.API
+	http   *http.Client
+	binary string
+	dir    string
+	env    []string
 }
 
 // start runs a carom on a data directory with further settings. It is killed at the end of the test if it is still there, and its
 // log is shown if the test failed.
 func start(t *testing.T, dir string, env ...string) *instance {
 	t.Helper()
+	return startBinary(t, caromBinary, dir, env...)
+}
+
+// startFailpoint is start for the program with the failpoints in it.
+func startFailpoint(t *testing.T, dir string, env ...string) *instance {
+	t.Helper()
+	binary, err := failpointCarom()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startBinary(t, binary, dir, env...)
+}
+
+func startBinary(t *testing.T, binary, dir string, env ...string) *instance {
+	t.Helper()
 	log := &program.Tail{}
 	all := env
 	if cover := os.Getenv(envCoverDir); cover != "" {
 		all = append([]string{"GOCOVERDIR=" + cover}, env...)
 	}
-	p, err := program.Start(t.Context(), program.Config{Binary: caromBinary, DataDir: dir, Env: all, Stderr: log})
+	p, err := program.Start(t.Context(), program.Config{Binary: binary, DataDir: dir, Env: all, Stderr: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &instance{Process: p, api: p.API(), dir: dir, env: env, http: &http.Client{
+	i := &instance{Process: p, api: p.API(), binary: binary, dir: dir, env: env, http: &http.Client{
 		Timeout:       patience,
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -62,7 +78,7 @@ func start(t *testing.T, dir string, env ...string) *instance {
 // again starts a carom that is gone on the same data.
 func again(t *testing.T, i *instance) *instance {
 	t.Helper()
-	return start(t, i.dir, i.env...)
+	return startBinary(t, i.binary, i.dir, i.env...)
 }
 
 func kill(t *testing.T, i *instance) {

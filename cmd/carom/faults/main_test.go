@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,8 +28,10 @@ const faultDefault = 2 * time.Second
 // Written once by TestMain.
 var (
 	caromBinary string
-	faultTime   = faultDefault
-	services    testservices.Shared
+	// failpointCarom builds the program with the failpoints in it, once.
+	failpointCarom func() (string, error)
+	faultTime      = faultDefault
+	services       testservices.Shared
 )
 
 func TestMain(m *testing.M) {
@@ -66,7 +69,16 @@ func prepare(dir string) error {
 		}
 	}
 	caromBinary = filepath.Join(dir, "carom")
-	args := []string{"build", "-pgo=off", "-o", caromBinary} // optimised by a profile, all that it imports is compiled once more
+	failpointCarom = sync.OnceValues(func() (string, error) {
+		binary := filepath.Join(dir, "carom-failpoint")
+		return binary, build(binary, "-tags", "failpoint")
+	})
+	return build(caromBinary)
+}
+
+// build builds the program as the variables say.
+func build(binary string, flags ...string) error {
+	args := append([]string{"build", "-pgo=off", "-o", binary}, flags...) // optimised by a profile, all that it imports is compiled once more
 	if os.Getenv(envRace) != "" {
 		args = append(args, "-race")
 	}

@@ -73,6 +73,104 @@ func TestRateLimitHoldsAcrossInstances(t *testing.T) {
 	t.Logf("a limit of %d on two instances: %v, %v and %v ... allowed in %v", limit, allowed[0].Load(), allowed[1].Load(), allowed[2].Load(), took)
 }
 
+// TestRateLimitHoldsOnClocksApart has clients ask for more than they may have of two instances whose clocks are four seconds apart, which is
+// four times the limit's period, for many periods. If the instances put what is spent into times of their own, neither would count what the
+// other one gives.
+func TestRateLimitHoldsOnClocksApart(t *testing.T) {
+	const (
+		clients = 10
+		limit   = 30
+		perTime = time.Second
+		during  = 10 * perTime
+		// pace is four times what is allowed, over both instances.
+		pace = perTime / limit / 2
+	)
+	env := []string{
+		onDatabase(services.Database(t, "", nil)), onBus(services.RedisURL(t)), ownBus(t),
+		fmt.Sprintf("CAROM_RATE_LIMIT_API=%d/s", limit),
+	}
+	instances := []*instance{
+		startFailpoint(t, t.TempDir(), append(env, "CAROM_FAILPOINT_CLOCK=+2s")...),
+		startFailpoint(t, t.TempDir(), append(env, "CAROM_FAILPOINT_CLOCK=-2s")...),
+	}
+	waitTogether(t, instances...)
+	wantClocksApart(t, instances, 4*time.Second)
+	var (
+		allowed, asked [clients]atomic.Int64
+		workers        sync.WaitGroup
+	)
+	requests := make([][]byte, clients)
+	for k := range requests {
+		requests[k] = keyed(t, instances[0], fmt.Sprint("client ", k))
+	}
+	began := time.Now()
+	for k, request := range requests {
+		for _, i := range instances {
+			conn, err := client.Dial(i.Addr, patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			workers.Go(func() {
+				defer conn.Close()
+				tick := time.NewTicker(pace)
+				defer tick.Stop()
+				for ; time.Since(began) < during; <-tick.C {
+					answer, err := conn.Do(request)
+					if err != nil || answer.Status != 200 && answer.Status != 429 {
+						t.Errorf("status %d, %v", answer.Status, err)
+						return
+					}
+					asked[k].Add(1)
+					if answer.Status == 200 {
+						allowed[k].Add(1)
+					}
+				}
+			})
+		}
+	}
+	workers.Wait()
+	took := time.Since(began)
+	// All of a limit is there at the beginning, and comes again in each period.
+	want := limit + int64(limit*took/perTime)
+	for k := range allowed {
+		// Fewer are allowed where a machine stalls for longer than what came free meanwhile can be kept, and where it asks for fewer.
+		least := int64(0)
+		switch {
+		case asked[k].Load() < 2*want:
+		case long():
+			least = want * 9 / 10
+		default:
+			least = want / 2
+		}
+		if n := allowed[k].Load(); n < least || n > want*11/10 {
+			t.Errorf("client %d: %d of %d requests allowed in %v, want %d within a tenth", k, n, asked[k].Load(), took, want)
+		}
+	}
+	t.Logf("a limit of %d a second on two clocks: %d, %d and %d ... allowed in %v, want %d", limit, allowed[0].Load(), allowed[1].Load(), allowed[2].Load(), took, want)
+}
+
+// wantClocksApart makes a link on each instance and looks when that was.
+func wantClocksApart(t *testing.T, instances []*instance, apart time.Duration) {
+	t.Helper()
+	var at []time.Time
+	for _, i := range instances {
+		a, err := i.do(t.Context(), "POST", "/shorten", "application/json", `{"url":"https://example.com/when"}`)
+		if err != nil || a.status != 201 {
+			t.Fatalf("make a link: %v, %d %s", err, a.status, a.body)
+		}
+		var made struct {
+			CreatedAt time.Time `json:"created_at"`
+		}
+		if err := json.Unmarshal(a.body, &made); err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, made.CreatedAt)
+	}
+	if got := at[0].Sub(at[1]); got <= 0 || got > apart {
+		t.Fatalf("a link that was made earlier is said to be %v younger, want less than %v", got, apart)
+	}
+}
+
 // keyed makes a key, and a request with it.
 func keyed(t *testing.T, i *instance, name string) []byte {
 	t.Helper()
