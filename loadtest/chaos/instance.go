@@ -27,7 +27,8 @@ type instance struct {
 	prefix  []string // a command in front, such as prlimit
 	vars    []string // settings as NAME=value
 	log     program.Tail
-	ready   time.Duration // how long the last start took until it answered that it is ready
+	heed    func(line []byte) (keep bool) // nil, or gets each line of the log first
+	ready   time.Duration                 // how long the last start took until it answered that it is ready
 
 	process *program.Process
 	api     *program.API
@@ -86,6 +87,9 @@ func (i *instance) start(ctx context.Context, vars ...string) error {
 
 // Write takes the instance's log.
 func (i *instance) Write(p []byte) (int, error) {
+	if i.heed != nil && !i.heed(p) {
+		return len(p), nil
+	}
 	if _, err := i.log.Write(p); err != nil {
 		return 0, err
 	}

@@ -33,6 +33,7 @@ type loadConfig struct {
 	life        time.Duration           // of a connection, which is replaced then; 0: as long as it can be used
 	choose      func(n int) (index int) // the link of the n-th request, as its index in the oracle; nil: each in turn
 	code        func(n int) string      // nil, or the code of the n-th request, which the oracle then knows nothing of
+	from        string                  // the visitors' address, where the instance trusts this host as a proxy
 }
 
 // phase is what came of the requests that were due while it was the current one.
@@ -172,7 +173,7 @@ func (l *load) work(ctx context.Context) {
 		if l.cfg.code == nil {
 			code, id = l.oracle.links[a.link].code, l.oracle.send(a.link)
 		}
-		request = appendVisit(request[:0], code, id)
+		request = appendVisitFrom(request[:0], code, id, l.cfg.from)
 		r, err := conn.Do(request)
 		if err == nil {
 			if l.cfg.code == nil {
@@ -196,7 +197,14 @@ func (l *load) work(ctx context.Context) {
 }
 
 // appendVisit writes a visitor's request with its id.
-func appendVisit(b []byte, code string, id int) []byte {
-	b = append(append(append(b, "GET /"...), code...), " HTTP/1.1\r\nHost: carom.example\r\nUser-Agent: chaos\r\nReferer: "+referer...)
+func appendVisit(b []byte, code string, id int) []byte { return appendVisitFrom(b, code, id, "") }
+
+// appendVisitFrom writes that of a visitor who comes through a proxy from an address; "" for none.
+func appendVisitFrom(b []byte, code string, id int, from string) []byte {
+	b = append(append(append(b, "GET /"...), code...), " HTTP/1.1\r\nHost: carom.example\r\nUser-Agent: chaos\r\n"...)
+	if from != "" {
+		b = append(append(append(b, "X-Forwarded-For: "...), from...), "\r\n"...)
+	}
+	b = append(b, "Referer: "+referer...)
 	return append(strconv.AppendInt(b, int64(id), 10), "\r\n\r\n"...)
 }

@@ -18,8 +18,9 @@ const referer = "https://chaos.example/"
 
 // oracle knows what became of each request, and compares that with what is stored. Safe for concurrent use.
 type oracle struct {
-	links []link
-	index map[string]int // of a code
+	links   []link
+	index   map[string]int // of a code
+	limited bool           // visitors have a rate limit, and may be answered with 429
 
 	mu        sync.Mutex // guards what is below
 	requests  []fate     // by id
@@ -73,7 +74,8 @@ func (o *oracle) send(link int) (id int) {
 	return len(o.requests) - 1
 }
 
-// answer notes a complete answer: a redirect has to be the link's, and 503 is the only other one that a link that lives may get.
+// answer notes a complete answer: a redirect has to be the link's, and 503 is the only other one that a link that lives may get, but for
+// 410 where visits are counted, and 429 where there is a limit.
 func (o *oracle) answer(id, status int, location string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -87,7 +89,7 @@ func (o *oracle) answer(id, status int, location string) {
 		} else {
 			o.extra--
 		}
-	case status == 503:
+	case status == 503, status == 410 && o.links[r.link].visits > 0, status == 429 && o.limited:
 		r.state |= fateRefused
 		if r.state&fateStored != 0 {
 			o.wrongLocked("request %d was refused and is stored", id)

@@ -123,7 +123,7 @@ func TestOracleFindsWrongAnswers(t *testing.T) {
 	for name, answer := range map[string]struct {
 		status   int
 		location string
-	}{"another's target": {302, "https://example.com/b"}, "not found": {404, ""}, "another status": {301, "https://example.com/a"}} {
+	}{"another's target": {302, "https://example.com/b"}, "not found": {404, ""}, "another status": {301, "https://example.com/a"}, "used up without a budget": {410, ""}, "limited without a limit": {429, ""}} {
 		t.Run(name, func(t *testing.T) {
 			o, api := newTestOracle(t, &fakeStore{})
 			o.answer(o.send(0), answer.status, answer.location)

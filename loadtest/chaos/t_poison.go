@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
-// poisonRows are the rows of faults inside the process, which only a test of the room can make.
+// poisonRows are the rows of faults inside the process.
 func poisonRows() []row {
 	return []row{{
 		id: "T1", fault: "1,000 poison messages; panics in every message type; event-stream subscriber dies",
@@ -13,12 +14,21 @@ func poisonRows() []row {
 	}}
 }
 
+// poison breaks processes from outside, and each mailbox, with messages that no process sends, from inside, at the same time.
 func poison(ctx context.Context, e *env) (string, bool, error) {
 	rounds := pick(e, 1, 50)
-	passed, _, err := e.runGoTest(ctx, goTest{
-		packages: []string{"./actors", "./actors/stage"}, count: rounds,
-		run: "^(TestPoisonMessages|TestDeadSubscriberDoesNotFlood|TestWorkerPanicIsToldAndLogged|TestPanic.*)$",
-	})
-	return fmt.Sprintf("%d rounds of 1,000 poison messages to a mailbox, 3,000 broken ones to a shard, the loader and the feed; a store, a worker and a subscriber that die: %d tests passed",
-		rounds, passed), true, err
+	var passed int
+	inside := make(chan error, 1)
+	go func() {
+		var err error
+		passed, _, err = e.runGoTest(ctx, goTest{
+			packages: []string{"./actors", "./actors/stage"}, count: rounds,
+			run: "^(TestPoisonMessages|TestDeadSubscriberDoesNotFlood|TestWorkerPanicIsToldAndLogged|TestPanic.*)$",
+		})
+		inside <- err
+	}()
+	panics, err := panicEverywhere(ctx, e)
+	err = errors.Join(err, <-inside)
+	return fmt.Sprintf("%d rounds of 1,000 poison messages to a mailbox, 3,000 broken ones to a shard, the loader and the feed; a store, a worker and a subscriber that die: %d tests passed; %s",
+		rounds, passed, panics), err == nil, err
 }

@@ -75,6 +75,16 @@ func (a *API) Shorten(ctx context.Context, link map[string]any) (l Link, err err
 	return l, a.call(ctx, http.MethodPost, "/shorten", body, &l)
 }
 
+// Edit gives a link other properties.
+func (a *API) Edit(ctx context.Context, path string, patch map[string]any) error {
+	body, err := json.Marshal(patch)
+	if err != nil {
+		return fmt.Errorf("write patch: %w", err)
+	}
+	_, err = a.send(ctx, http.MethodPatch, path, "application/merge-patch+json", body)
+	return err
+}
+
 // Link reads a link by its path.
 func (a *API) Link(ctx context.Context, path string) (l Link, err error) {
 	return l, a.call(ctx, http.MethodGet, path, nil, &l)
