@@ -10,11 +10,14 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
-// Buckets is how many parts the links are dealt into, by their ids. Rows of databases depend on it: it never changes.
+// Buckets is how many parts the links are dealt into, by their ids. Rows of databases depend on it, and on how they are dealt: neither changes.
 const Buckets = 64
 
-// Bucket is a link's part.
-func Bucket(link engine.LinkID) int { return int(uint64(link) % Buckets) }
+// ByLink deals single links, for a store whose rows lie wherever there is room.
+func ByLink(link engine.LinkID) int { return int(uint64(link) % Buckets) }
+
+// ByBlock deals blocks of links that were made one after the other, for a store whose rows lie by link: what is folded of a bucket is on few pages.
+func ByBlock(link engine.LinkID) int { return int(uint64(link) / 64 % Buckets) }
 
 // rowBytes is where a row ends and the next one begins: below what Postgres moves out of the row.
 const rowBytes = 1800
@@ -26,9 +29,9 @@ type Rows struct {
 	Entries  [Buckets]int // rollups in each bucket
 }
 
-// Pack packs hours and rollups, both in the order of their keys. A row is a sequence of hours: link, hour since the epoch, clicks,
+// Pack packs hours and rollups, both in the order of their keys, by the bucket that each link has. A row is a sequence of hours: link, hour since the epoch, clicks,
 // visits, number of values; and for each value dimension, value and clicks. Numbers are unsigned varints, text has its length before it.
-func Pack(hours []engine.HourRollup, rollups []engine.Rollup) *Rows {
+func Pack(hours []engine.HourRollup, rollups []engine.Rollup, bucketOf func(engine.LinkID) int) *Rows {
 	d := &Rows{}
 	var open [Buckets][]byte
 	next := 0
@@ -37,7 +40,7 @@ func Pack(hours []engine.HourRollup, rollups []engine.Rollup) *Rows {
 		for next < len(rollups) && rollups[next].Link == h.Link && rollups[next].Hour == h.Hour {
 			next++
 		}
-		bucket := Bucket(h.Link)
+		bucket := bucketOf(h.Link)
 		row := open[bucket]
 		for _, n := range []int64{int64(h.Link), h.Hour / secondsAnHour, h.Clicks, h.Visits, int64(next - first)} {
 			row = binary.AppendUvarint(row, uint64(n))

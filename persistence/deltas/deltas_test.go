@@ -40,7 +40,7 @@ func sums(link engine.LinkID, rows [][]byte) (*deltas.Sums, error) {
 
 func TestRowsReadBackAsTheyWerePacked(t *testing.T) {
 	hours, rollups := engine.Aggregate(someClicks(5000))
-	packed := deltas.Pack(hours, rollups)
+	packed := deltas.Pack(hours, rollups, deltas.ByLink)
 	all, err := sums(0, packed.Payloads)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,8 @@ func TestClicksOfSomeLinks(t *testing.T) {
 			want[clicks[i].Link]++
 		}
 	}
-	packed := deltas.Pack(engine.Aggregate(clicks))
+	hours, rollups := engine.Aggregate(clicks)
+	packed := deltas.Pack(hours, rollups, deltas.ByBlock)
 	counts := map[engine.LinkID]int64{1: 0, 77: 0, 1999: 0, 5000: 0}
 	for _, row := range packed.Payloads {
 		if err := deltas.AddClicks(counts, row); err != nil {
@@ -94,7 +95,8 @@ func TestClicksOfSomeLinks(t *testing.T) {
 }
 
 func FuzzAdd(f *testing.F) {
-	for _, row := range deltas.Pack(engine.Aggregate(someClicks(50))).Payloads {
+	hours, rollups := engine.Aggregate(someClicks(50))
+	for _, row := range deltas.Pack(hours, rollups, deltas.ByLink).Payloads {
 		f.Add(row)
 	}
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})

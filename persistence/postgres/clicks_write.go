@@ -101,7 +101,7 @@ func (s *Store) writeBatch(ctx context.Context, conn *pgxpool.Conn, b *engine.Cl
 	if len(clicks) > 0 {
 		hours, rollups := engine.Aggregate(clicks)
 		if len(hours)+len(rollups) >= s.deltasFrom {
-			packed = deltas.Pack(hours, rollups)
+			packed = deltas.Pack(hours, rollups, deltas.ByLink)
 			batch.Queue("INSERT INTO rollup_deltas (bucket, payload) SELECT * FROM unnest($1::integer[], $2::bytea[])", packed.Buckets, packed.Payloads)
 		} else {
 			queueHours(batch, hours)

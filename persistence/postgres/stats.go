@@ -60,7 +60,7 @@ func openFigures(ctx context.Context, conn *pgx.Conn, link engine.LinkID) (*figu
 	batch.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 	batch.Queue("SELECT EXISTS (SELECT 1 FROM links WHERE id = $1)", int64(link)).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&f.found) })
-	batch.Queue("SELECT payload FROM rollup_deltas WHERE bucket = $1", int32(deltas.Bucket(link))).
+	batch.Queue("SELECT payload FROM rollup_deltas WHERE bucket = $1", int32(deltas.ByLink(link))).
 		Query(func(rows pgx.Rows) error { return scanRows(rows, payloadsInto(f.waiting)) })
 	batch.Queue(`SELECT s.until, s.clicks, coalesce((SELECT sum(h.clicks)::bigint FROM click_hours h WHERE h.link_id = $1 AND h.hour >= s.until), 0),
 			coalesce((SELECT t.clicks FROM link_totals t WHERE t.link_id = $1), 0)

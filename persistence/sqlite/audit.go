@@ -88,7 +88,7 @@ func (s *Store) LinkAudit(ctx context.Context, id engine.LinkID, after engine.Au
 	}, "SELECT id, action, actor_key_id, request_id, before, after, at FROM audit_events WHERE link_id = ? AND id > ? ORDER BY id LIMIT ?",
 		int64(id), int64(after), pageSize(limit))
 	if err == nil && len(events) == 0 {
-		err = s.mustExist(ctx, id)
+		err = mustExist(ctx, s.reader, id)
 	}
 	if err != nil {
 		return nil, s.wrap("read a link's history", err)
@@ -97,9 +97,9 @@ func (s *Store) LinkAudit(ctx context.Context, id engine.LinkID, after engine.Au
 }
 
 // mustExist is CodeNotFound unless there is the link.
-func (s *Store) mustExist(ctx context.Context, id engine.LinkID) error {
+func mustExist(ctx context.Context, db querier, id engine.LinkID) error {
 	var found bool
-	if err := s.reader.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM links WHERE id = ?)", int64(id)).Scan(&found); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM links WHERE id = ?)", int64(id)).Scan(&found); err != nil {
 		return err
 	}
 	if !found {

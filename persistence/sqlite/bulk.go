@@ -58,8 +58,8 @@ func (b *bulk) exec(ctx context.Context, tx *sql.Tx, n int, row func(args []any,
 
 // statements are those that run often, prepared once. Read-only after Open.
 type statements struct {
-	loadOne, loadMany, codes                           *sql.Stmt // on the readers; codes is on the writer
-	runs, deltas, hours, rollups, totals, links, audit *bulk
+	loadOne, loadMany, codes                                     *sql.Stmt // on the readers; codes is on the writer
+	runs, deltas, linkRuns, hours, rollups, totals, links, audit *bulk
 }
 
 func (h *statements) prepare(ctx context.Context, s *Store) error {
@@ -85,7 +85,8 @@ func (h *statements) prepare(ctx context.Context, s *Store) error {
 		tail    string
 	}{
 		{&h.runs, "click_runs (last_id, link_id, clicks, first_at, last_at, data)", 6, ""},
-		{&h.deltas, "rollup_deltas (bucket, payload)", 2, ""},
+		{&h.deltas, "deltas (bucket, kind, payload)", 3, ""},
+		{&h.linkRuns, "link_runs (link_id, last_id)", 2, ""},
 		{
 			&h.hours, "click_hours (link_id, hour, clicks, visits, direct)", 5,
 			"ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks, visits = visits + excluded.visits, direct = direct + excluded.direct",

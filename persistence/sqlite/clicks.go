@@ -42,10 +42,11 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 				return err
 			}
 		}
-		if err := s.insertClicks(ctx, tx, b.Clicks); err != nil {
+		runs, err := s.insertClicks(ctx, tx, b.Clicks)
+		if err != nil {
 			return err
 		}
-		if err := s.writeRollups(ctx, tx, hours, referrers); err != nil {
+		if err := s.writeByLink(ctx, tx, runs, hours, referrers); err != nil {
 			return err
 		}
 		for _, u := range used {
@@ -79,15 +80,15 @@ func moveLane(ctx context.Context, tx *sql.Tx, node engine.NodeID, m engine.Lane
 }
 
 // insertClicks stores clicks as runs, in the order of their links; those of one link stay in their order. Ids go on where the last run ends.
-func (s *Store) insertClicks(ctx context.Context, tx *sql.Tx, clicks []engine.Click) error {
+func (s *Store) insertClicks(ctx context.Context, tx *sql.Tx, clicks []engine.Click) ([]clickRun, error) {
 	if len(clicks) == 0 {
-		return nil
+		return nil, nil
 	}
 	var last int64
 	err := tx.QueryRowContext(ctx, `SELECT max(coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'click_runs'), 0),
 		coalesce((SELECT max(last_id) FROM click_runs), 0))`).Scan(&last)
 	if err != nil {
-		return fmt.Errorf("read the last click's id: %w", err)
+		return nil, fmt.Errorf("read the last click's id: %w", err)
 	}
 	runs := runsOf(clicks, last)
 	var encoder runEncoder
@@ -99,11 +100,11 @@ func (s *Store) insertClicks(ctx context.Context, tx *sql.Tx, clicks []engine.Cl
 	})
 	switch {
 	case isRefused(err):
-		return &engine.RejectedError{Err: err}
+		return nil, &engine.RejectedError{Err: err}
 	case err != nil:
-		return fmt.Errorf("insert clicks: %w", err)
+		return nil, fmt.Errorf("insert clicks: %w", err)
 	}
-	return addSpan(ctx, tx, last, runs)
+	return runs, addSpan(ctx, tx, last, runs)
 }
 
 // addRollups adds to the hours, to the rollups by referrer, and to the totals, which are the sums of the hours. Clicks without a referrer are

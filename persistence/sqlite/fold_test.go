@@ -30,7 +30,7 @@ func TestFiguresAreWholeWhileTheyAreFolded(t *testing.T) {
 		}
 	}
 	f.Seal(t, s)
-	if n := rowsIn(t, s, "rollup_deltas"); n != 0 {
+	if n := rowsIn(t, s, "deltas"); n != 0 {
 		t.Errorf("%d rows of deltas are left behind a seal, want 0", n)
 	}
 	f.Want(t, s)
@@ -39,13 +39,13 @@ func TestFiguresAreWholeWhileTheyAreFolded(t *testing.T) {
 // TestDeltasAreFoldedInTurn writes large batches, whose deltas must not pile up, and then small ones, which fold what is left.
 func TestDeltasAreFoldedInTurn(t *testing.T) {
 	s := openInside(t)
-	const large, clicks = 3 * deltas.Buckets, 300
+	const large, small, clicks = 3 * deltas.Buckets, 2 * deltas.Buckets, 300
 	at := engine.Position(0)
 	write := func(n int) {
 		t.Helper()
 		b := &engine.ClickBatch{Node: "n", Moves: []engine.LaneMove{{From: at, To: at + 1}}}
 		for i := range n {
-			b.Clicks = append(b.Clicks, engine.Click{At: 1_790_000_000_000_000, Link: engine.LinkID(1 + i), Status: 302})
+			b.Clicks = append(b.Clicks, engine.Click{At: 1_790_000_000_000_000, Link: engine.LinkID(1 + deltas.Buckets*i), Status: 302})
 		}
 		if err := s.WriteClicks(t.Context(), b); err != nil {
 			t.Fatal(err)
@@ -55,22 +55,22 @@ func TestDeltasAreFoldedInTurn(t *testing.T) {
 	most := 0
 	for range large {
 		write(clicks)
-		most = max(most, rowsIn(t, s, "rollup_deltas"))
+		most = max(most, rowsIn(t, s, "deltas"))
 	}
-	if bound := deltas.Buckets * deltas.Buckets; most > bound || most < bound/4 {
+	if bound := 2 * deltas.Buckets * deltas.Buckets; most > bound || most < bound/4 {
 		t.Errorf("up to %d rows of deltas waited, want at most %d, and some", most, bound)
 	}
-	for range deltas.Buckets {
+	for range small {
 		write(1)
 	}
-	if n := rowsIn(t, s, "rollup_deltas"); n != 0 {
+	if n := rowsIn(t, s, "deltas"); n != 0 {
 		t.Errorf("%d rows of deltas wait behind small batches, want 0", n)
 	}
 	var hours, totals int
 	if err := s.reader.QueryRowContext(t.Context(), "SELECT (SELECT sum(clicks) FROM click_hours), (SELECT sum(clicks) FROM link_totals)").Scan(&hours, &totals); err != nil {
 		t.Fatal(err)
 	}
-	if want := large*clicks + deltas.Buckets; hours != want || totals != want {
+	if want := large*clicks + small; hours != want || totals != want {
 		t.Errorf("%d clicks in the hours and %d in the totals, want %d", hours, totals, want)
 	}
 }
@@ -82,20 +82,20 @@ func TestDamagedDeltasAreSetAside(t *testing.T) {
 	s.log = slog.New(slog.NewTextHandler(&log, nil))
 	f := storetest.NewFolding(t, s)
 	f.Run(t, s, []engine.Store{s})
-	if _, err := s.writer.ExecContext(t.Context(), "INSERT INTO rollup_deltas (bucket, payload) VALUES (7, x'ff')"); err != nil {
+	if _, err := s.writer.ExecContext(t.Context(), "INSERT INTO deltas (bucket, kind, payload) VALUES (7, 1, x'ff'), (7, 2, x'01'), (7, 3, x'')"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.foldAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	f.Want(t, s)
-	if n := rowsIn(t, s, "rollup_deltas WHERE bucket = -1"); n != 1 {
-		t.Errorf("%d rows are set aside, want the damaged one", n)
+	if n := rowsIn(t, s, "deltas WHERE bucket = -1"); n != 3 {
+		t.Errorf("%d rows are set aside, want the damaged ones", n)
 	}
-	if n := rowsIn(t, s, "rollup_deltas"); n != 1 {
-		t.Errorf("%d rows are left, want the damaged one alone", n)
+	if n := rowsIn(t, s, "deltas"); n != 3 {
+		t.Errorf("%d rows are left, want the damaged ones alone", n)
 	}
-	if got := strings.Count(log.String(), "damaged"); got != 1 {
-		t.Errorf("the log tells of damage %d times, want once: %s", got, &log)
+	if got := strings.Count(log.String(), "damaged"); got != 3 {
+		t.Errorf("the log tells of damage %d times, want once for each: %s", got, &log)
 	}
 }

@@ -77,15 +77,16 @@ func TestQueriesUseIndexes(t *testing.T) {
 		}
 		reads = append(reads, read{selectLinks + where + " AND " + by.after + " ORDER BY " + by.by + " LIMIT 5", append(args, first, int64(1)), index})
 	}
-	for want, q := range map[string]engine.ClickQuery{
-		"click_runs_link (link_id=? AND rowid>? AND rowid<?)": {Link: 1, After: 5, From: time.Unix(1, 0), To: time.Unix(2, 0), Limit: 5},
-		"PRIMARY KEY (rowid>? AND rowid<?)":                   {After: 5, Limit: 5},
+	ofLink := &engine.ClickQuery{Link: 1, After: 5, From: time.Unix(1, 0), To: time.Unix(2, 0), Limit: 5}
+	for want, q := range map[string]runQuery{
+		"x USING PRIMARY KEY (link_id=? AND last_id>? AND last_id<?)": runsOfLink(ofLink, idRange{5, 9}),
+		"r USING INTEGER PRIMARY KEY (rowid=?)":                       runsByID(ofLink, "[6]"),
+		"PRIMARY KEY (rowid>? AND rowid<?)":                           runsOfAll(&engine.ClickQuery{After: 5, Limit: 5}, idRange{5, 9}),
 	} {
-		text, args := runQuery(&q, idRange{5, 9})
-		reads = append(reads, read{text, args, want})
+		reads = append(reads, read{q.text(), q.args, want})
 	}
 	reads = append(reads, read{selectByCodes, []any{int64(1), `["a"]`}, "sqlite_autoindex_links_1 (domain_id=? AND code=?)"})
-	reads = append(reads, read{readDeltas, []any{"[7]"}, "rollup_deltas_bucket (bucket=?)"})
+	reads = append(reads, read{readDeltas, []any{deltaRuns, "[7]"}, "deltas_bucket (bucket=? AND kind=?)"})
 	for _, r := range reads {
 		var plan strings.Builder
 		err := query(t.Context(), s.reader, func(rows *sql.Rows) error {

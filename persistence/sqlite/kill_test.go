@@ -126,7 +126,7 @@ func writeAndKill(t *testing.T, path string, answers int) (last uint64) {
 func wantDeltas(t *testing.T, path string) {
 	t.Helper()
 	var n int
-	if err := raw(t, path).QueryRowContext(t.Context(), "SELECT count(*) FROM rollup_deltas").Scan(&n); err != nil || n == 0 {
+	if err := raw(t, path).QueryRowContext(t.Context(), "SELECT count(*) FROM deltas").Scan(&n); err != nil || n == 0 {
 		t.Errorf("%d rollup deltas wait, %v, want some", n, err)
 	}
 }
@@ -135,7 +135,7 @@ func wantSums(t *testing.T, path string, want int64) {
 	t.Helper()
 	db := raw(t, path)
 	for _, query := range []string{
-		"SELECT sum(clicks) FROM click_runs", "SELECT sum(clicks) FROM link_totals", "SELECT sum(visits) FROM link_totals",
+		"SELECT sum(clicks) FROM click_runs", "SELECT sum(clicks) FROM link_runs JOIN click_runs USING (link_id, last_id)", "SELECT sum(clicks) FROM link_totals", "SELECT sum(visits) FROM link_totals",
 		"SELECT sum(clicks) FROM click_hours", "SELECT sum(visits) FROM click_hours",
 		"SELECT sum(direct) + (SELECT coalesce(sum(clicks), 0) FROM click_rollups) FROM click_hours",
 	} {

@@ -23,6 +23,9 @@ func (s *Store) ForgetClicks(ctx context.Context, now time.Time) error {
 	if s.retention == 0 {
 		return nil
 	}
+	if err := s.foldAll(ctx); err != nil { // or which links have the runs would come behind them
+		return err
+	}
 	before := now.Add(-s.retention).UnixMicro()
 	forgotten := int64(0)
 	for from, more := int64(0), true; more; {
@@ -38,6 +41,11 @@ func (s *Store) ForgetClicks(ctx context.Context, now time.Time) error {
 			}
 			if more = to > 0 && (clicks > 0 || young == 0); !more {
 				return nil
+			}
+			_, err = tx.ExecContext(ctx, `DELETE FROM link_runs WHERE (link_id, last_id) IN
+				(SELECT link_id, last_id FROM click_runs WHERE last_id > ? AND last_id <= ? AND last_at < ?)`, from, to, before)
+			if err != nil {
+				return fmt.Errorf("delete which links have them: %w", err)
 			}
 			if _, err := tx.ExecContext(ctx, "DELETE FROM click_runs WHERE last_id > ? AND last_id <= ? AND last_at < ?", from, to, before); err != nil {
 				return fmt.Errorf("delete them: %w", err)

@@ -77,7 +77,7 @@ func addSpan(ctx context.Context, tx *sql.Tx, after int64, runs []clickRun) erro
 type idRange struct{ after, last int64 }
 
 // ranges finds where clicks of the query can be, in the order of their ids.
-func (s *Store) ranges(ctx context.Context, q *engine.ClickQuery) ([]idRange, error) {
+func ranges(ctx context.Context, db querier, q *engine.ClickQuery) ([]idRange, error) {
 	if q.From.IsZero() && q.To.IsZero() {
 		return []idRange{{int64(q.After), math.MaxInt64}}, nil
 	}
@@ -89,7 +89,7 @@ func (s *Store) ranges(ctx context.Context, q *engine.ClickQuery) ([]idRange, er
 		text, args = text+" AND first_at < ?", append(args, q.To.UnixMicro())
 	}
 	var found []idRange
-	err := query(ctx, s.reader, func(rows *sql.Rows) error {
+	err := query(ctx, db, func(rows *sql.Rows) error {
 		var r idRange
 		if err := rows.Scan(&r.after, &r.last); err != nil {
 			return err

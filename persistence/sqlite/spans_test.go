@@ -41,7 +41,7 @@ func TestSpansLeadToADay(t *testing.T) {
 	}
 	check := func(q engine.ClickQuery, clicks int, want ...idRange) {
 		t.Helper()
-		if got, err := s.ranges(t.Context(), &q); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := ranges(t.Context(), s.reader, &q); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%v to %v is looked for in %v, %v, want %v", q.From, q.To, got, err, want)
 		}
 		q.Limit = 2 * days * a

@@ -56,8 +56,7 @@ type Store struct {
 	reader *sql.DB // query_only
 	hot    statements
 
-	retention  time.Duration // 0: clicks are kept for ever
-	deltasFrom int           // rollups; written once
+	retention time.Duration // 0: clicks are kept for ever
 
 	doubted sync.Map // engine.LinkID: links of which a sealed day was found older than its hours
 
@@ -86,7 +85,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the store: %w", err)
 	}
-	s := &Store{path: path, log: cfg.Logger, now: cfg.Now, retention: cfg.ClickRetention, deltasFrom: deltasFrom}
+	s := &Store{path: path, log: cfg.Logger, now: cfg.Now, retention: cfg.ClickRetention}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -30,12 +30,8 @@ func (s *Store) Stats(ctx context.Context, q engine.StatsQuery) (engine.Stats, e
 }
 
 func (s *Store) stats(ctx context.Context, tx *sql.Tx, q *engine.StatsQuery) (stats engine.Stats, err error) {
-	var found bool
-	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM links WHERE id = ?)", int64(q.Link)).Scan(&found); err != nil {
-		return stats, fmt.Errorf("look the link up: %w", err)
-	}
-	if !found {
-		return stats, engine.Errorf(engine.CodeNotFound, "there is no link %d", q.Link)
+	if err := mustExist(ctx, tx, q.Link); err != nil {
+		return stats, err
 	}
 	seal, err := readSeal(ctx, tx, q.Link)
 	if err != nil {
