@@ -121,16 +121,25 @@ func TestReplyGenerations(t *testing.T) {
 	var late []ticket
 	for i := range 20_000 {
 		r, tick := acquireReply()
-		if rnd.IntN(2) == 0 {
+		switch rnd.IntN(3) {
+		case 0:
 			go tick.answer(engine.Resolution{Link: engine.LinkID(i)})
 			if res, ok := r.wait(time.Minute, never); !ok || res.Link != engine.LinkID(i) {
 				t.Fatalf("request %d got the answer of %d (%v)", i, res.Link, ok)
 			}
-		} else {
+		case 1: // either may come first
+			go tick.answer(engine.Resolution{Link: engine.LinkID(i)})
+			if res, ok := r.wait(time.Duration(rnd.IntN(2000)), never); ok && res.Link != engine.LinkID(i) {
+				t.Fatalf("request %d got the answer of %d", i, res.Link)
+			}
+		default:
 			if _, ok := r.wait(0, never); ok {
 				t.Fatalf("request %d was answered by somebody", i)
 			}
 			late = append(late, tick)
+		}
+		if n := len(r.ready); n > 0 {
+			t.Fatalf("request %d left %d tokens to the next", i, n)
 		}
 		r.release()
 		if len(late) > 10 {
