@@ -275,7 +275,11 @@ func (l *loader) take() []*load {
 }
 
 func (l *loader) load(batch []*load) {
-	var keys []engine.Key
+	n := 0
+	for _, b := range batch {
+		n += len(b.keys)
+	}
+	keys := make([]engine.Key, 0, n)
 	for _, b := range batch {
 		keys = append(keys, b.keys...)
 	}

@@ -37,6 +37,7 @@ type shard struct {
 // lookup is one code that is being read from the store, and who waits for it. A refresh has no waiters.
 type lookup struct {
 	waiters []waiter
+	first   [1]waiter // room for them; most codes have one
 	// leastVersion is the newest version that was announced while the load was under way: an older result is stale.
 	leastVersion uint64
 	// distrusted: the load may have been answered before the moment from which changes are known.
@@ -201,6 +202,7 @@ func (s *shard) want(key engine.Key) *lookup {
 	l := s.waiting[key]
 	if l == nil {
 		l = &lookup{}
+		l.waiters = l.first[:0]
 		s.waiting[key] = l
 		s.unsent = append(s.unsent, key)
 	}
