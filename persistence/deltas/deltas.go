@@ -16,8 +16,12 @@ const Buckets = 64
 // ByLink deals single links, for a store whose rows lie wherever there is room.
 func ByLink(link engine.LinkID) int { return int(uint64(link) % Buckets) }
 
-// ByBlock deals blocks of links that were made one after the other, for a store whose rows lie by link: what is folded of a bucket is on few pages.
-func ByBlock(link engine.LinkID) int { return int(uint64(link) / 64 % Buckets) }
+// Block is how many links that were made one after the other ByBlock keeps together. With 64, a fold writes fewer pages (3 % of a batch's processor
+// time in SQLite), but links that are popular together fill one bucket, and their figures take four times as long to read.
+const Block = 8
+
+// ByBlock deals blocks of links, for a store whose rows lie by link: what is folded of a bucket is on few pages.
+func ByBlock(link engine.LinkID) int { return int(uint64(link) / Block % Buckets) }
 
 // rowBytes is where a row ends and the next one begins: below what Postgres moves out of the row.
 const rowBytes = 1800
@@ -101,8 +105,8 @@ func NewSums(link engine.LinkID) *Sums {
 	return &Sums{link: link, hours: map[hourKey]*engine.HourRollup{}, values: map[valueKey]int64{}}
 }
 
-// Add takes one row, whose bytes it does not keep. After ErrDamaged the sums have a part of it.
-func (d *Sums) Add(row []byte) error {
+// Add takes one row, whose bytes it does not keep, and returns how many rollups it has. After ErrDamaged the sums have a part of it.
+func (d *Sums) Add(row []byte) (entries int, err error) {
 	r := reader{rest: row}
 	for len(r.rest) > 0 {
 		key := hourKey{link: engine.LinkID(r.number()), hour: r.number() * secondsAnHour}
@@ -117,6 +121,7 @@ func (d *Sums) Add(row []byte) error {
 			h.Clicks += clicks
 			h.Visits += visits
 		}
+		entries += 1 + int(values)
 		for ; values > 0 && !r.broken; values-- {
 			dimension, value, n := r.text(), r.text(), r.number()
 			if wanted && !r.broken {
@@ -124,10 +129,10 @@ func (d *Sums) Add(row []byte) error {
 			}
 		}
 		if r.broken {
-			return ErrDamaged
+			return entries, ErrDamaged
 		}
 	}
-	return nil
+	return entries, nil
 }
 
 // Hours are the sums by the hour, in no order.

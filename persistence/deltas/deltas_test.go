@@ -31,7 +31,7 @@ func someClicks(n int) []engine.Click {
 func sums(link engine.LinkID, rows [][]byte) (*deltas.Sums, error) {
 	s := deltas.NewSums(link)
 	for _, row := range rows {
-		if err := s.Add(row); err != nil {
+		if _, err := s.Add(row); err != nil {
 			return nil, err
 		}
 	}

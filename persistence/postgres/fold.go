@@ -118,7 +118,8 @@ func payloadsInto(sums *deltas.Sums) func(pgx.Rows) error {
 		if err := rows.Scan((*pgtype.DriverBytes)(&payload)); err != nil { // valid until the next row
 			return err
 		}
-		return sums.Add(payload)
+		_, err := sums.Add(payload)
+		return err
 	}
 }
 

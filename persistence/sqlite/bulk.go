@@ -86,7 +86,7 @@ func (h *statements) prepare(ctx context.Context, s *Store) error {
 	}{
 		{&h.runs, "click_runs (last_id, link_id, clicks, first_at, last_at, data)", 6, ""},
 		{&h.deltas, "deltas (bucket, kind, payload)", 3, ""},
-		{&h.linkRuns, "link_runs (link_id, last_id)", 2, ""},
+		{&h.linkRuns, "link_runs (link_id, last_id)", 2, "ON CONFLICT DO NOTHING"},
 		{
 			&h.hours, "click_hours (link_id, hour, clicks, visits, direct)", 5,
 			"ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks, visits = visits + excluded.visits, direct = direct + excluded.direct",

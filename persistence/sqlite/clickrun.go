@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"slices"
 
@@ -20,12 +19,9 @@ import (
 const (
 	runFormat         = 2
 	runFormatUnsummed = 1
-	runSum            = 4                                           // bytes
 	runMax            = 512                                         // clicks: what a reader of one click has to decode
 	runLeast          = 1 + 8 + len(engine.TruncatedAddr{}) + 2 + 3 // bytes of a click
 )
-
-var runSums = crc32.MakeTable(crc32.Castagnoli)
 
 // clickRun is a run to be stored.
 type clickRun struct {
@@ -88,7 +84,7 @@ func (e *runEncoder) append(b []byte, clicks []engine.Click, order []int32) []by
 		b = e.appendText(b, c.Language)
 		at = c.At
 	}
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], runSums))
+	return appendSum(b, start)
 }
 
 func (e *runEncoder) appendText(b, text []byte) []byte {
@@ -113,9 +109,9 @@ func (e *runEncoder) appendText(b, text []byte) []byte {
 // decodeRun reads the n clicks of a run. Their texts are parts of data. The error says what is wrong with the bytes.
 func decodeRun(data []byte, link engine.LinkID, n int) ([]engine.Click, error) {
 	switch {
-	case len(data) > runSum && data[0] == runFormat:
-		sum := binary.LittleEndian.Uint32(data[len(data)-runSum:])
-		if data = data[:len(data)-runSum]; sum != crc32.Checksum(data, runSums) {
+	case len(data) > sumBytes && data[0] == runFormat:
+		var ok bool
+		if data, ok = cutSum(data); !ok {
 			return nil, errors.New("its checksum is another one")
 		}
 	case len(data) == 0 || data[0] != runFormatUnsummed:

@@ -151,10 +151,10 @@ func TestDamagedRun(t *testing.T) {
 				t.Errorf("decodeRun with bit %d of byte %d changed = nil", bit, i)
 			}
 			changed[0] = runFormatUnsummed // what has no sum is read as something else, or not at all
-			_, _ = decodeRun(changed[:len(changed)-runSum], 7, n)
+			_, _ = decodeRun(changed[:len(changed)-sumBytes], 7, n)
 		}
 	}
-	if got, err := decodeRun(slices.Concat([]byte{runFormatUnsummed}, whole[1:len(whole)-runSum]), 7, n); err != nil || len(got) != n {
+	if got, err := decodeRun(slices.Concat([]byte{runFormatUnsummed}, whole[1:len(whole)-sumBytes]), 7, n); err != nil || len(got) != n {
 		t.Errorf("decodeRun of a run without a sum = %d clicks, %v", len(got), err)
 	}
 }
@@ -187,7 +187,7 @@ func FuzzDecodeRun(f *testing.F) {
 	f.Add(encoded(f, oddClicks(9)), 9)
 	nine := encoded(f, oddClicks(9))
 	nine[0] = runFormatUnsummed
-	f.Add(nine[:len(nine)-runSum], 9)
+	f.Add(nine[:len(nine)-sumBytes], 9)
 	f.Fuzz(func(t *testing.T, data []byte, n int) {
 		clicks, err := decodeRun(data, 7, n)
 		if err != nil {

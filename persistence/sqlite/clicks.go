@@ -36,7 +36,8 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 	}
 	hours, referrers := engine.Aggregate(b.Clicks)
 	used := engine.UsedVisits(b.Clicks)
-	return s.write(ctx, "write clicks", func(ctx context.Context, tx *sql.Tx) error {
+	var damaged []int64
+	err := s.write(ctx, "write clicks", func(ctx context.Context, tx *sql.Tx) error {
 		for _, m := range b.Moves {
 			if err := moveLane(ctx, tx, b.Node, m); err != nil {
 				return err
@@ -46,7 +47,7 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 		if err != nil {
 			return err
 		}
-		if err := s.writeByLink(ctx, tx, runs, hours, referrers); err != nil {
+		if damaged, err = s.writeByLink(ctx, tx, runs, hours, referrers); err != nil {
 			return err
 		}
 		for _, u := range used {
@@ -57,6 +58,10 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 		}
 		return nil
 	})
+	if err == nil {
+		s.tellDamaged(damaged)
+	}
+	return err
 }
 
 // moveLane takes a lane's checkpoint from where the batch says it stands, or returns ErrFenced.

@@ -118,7 +118,7 @@ func runQueries(ctx context.Context, db querier, q *engine.ClickQuery) ([]runQue
 	return queries, nil
 }
 
-// waitingChunk runs that wait are asked for at once: more than a page of short ones has.
+// waitingChunk runs that wait are asked for at once.
 const waitingChunk = 256
 
 // within are those of ids, in their order, that lie in one of the ranges.
@@ -134,13 +134,13 @@ func runsOfAll(q *engine.ClickQuery, r idRange) runQuery {
 
 func runsOfLink(q *engine.ClickQuery, r idRange) runQuery {
 	return runQuery{
-		"link_runs x CROSS JOIN click_runs r ON r.last_id = x.last_id", "x.link_id = ? AND x.last_id > ? AND x.last_id <= ?", "x.last_id", []any{int64(q.Link), r.after, r.last},
+		"link_runs x CROSS JOIN click_runs r ON r.last_id = x.last_id AND r.link_id = x.link_id", "x.link_id = ? AND x.last_id > ? AND x.last_id <= ?", "x.last_id", []any{int64(q.Link), r.after, r.last},
 	}.at(q)
 }
 
 // runsByID takes a JSON array.
 func runsByID(q *engine.ClickQuery, ids any) runQuery {
-	return runQuery{"click_runs r", "r.last_id IN (SELECT value FROM json_each(?))", "r.last_id", []any{ids}}.at(q)
+	return runQuery{"click_runs r", "r.last_id IN (SELECT value FROM json_each(?)) AND r.link_id = ?", "r.last_id", []any{ids, int64(q.Link)}}.at(q)
 }
 
 // at leaves only the runs that can have clicks of the query's time.

@@ -12,15 +12,14 @@ import (
 )
 
 // Hours, rollups by referrer, totals and the runs of a link lie by link, so that each link of a batch is another page to read and to write. A batch
-// that has many of them writes deltas instead, one behind the other, and folds some buckets of those from before.
+// that has many of them writes deltas instead, one behind the other, and folds some of those from before.
 const (
 	// deltasFrom rollups on, a batch writes them as deltas: below, adding them at once costs less than a row for each bucket.
 	deltasFrom = 256
-	// foldEntries are about what a bucket has when it is folded. The more wait, the more of them fall together, and the more a reader of
-	// figures has to add up.
+	// foldEntries are what is folded of a bucket in one step, with the rest of a row. The more of them, the more fall together.
 	foldEntries = 8192
-	// damagedBucket is where rows go that can't be read.
-	damagedBucket = -1
+	// deltasMax is about how many rows wait: those of some fifty batches of 5,000. Readers have to add up a bucket's part of them.
+	deltasMax = 8192
 )
 
 // What a row of deltas has.
@@ -29,9 +28,15 @@ const (
 	deltaRuns    = 2 // as packRuns does
 )
 
+// deltaRow is a row of deltas to be stored.
+type deltaRow struct {
+	bucket, kind int
+	payload      []byte
+}
+
 // writeByLink stores what lies by link: a batch's rollups at once, if they are few, and else as deltas; its runs always so, as those that wait must
-// be behind those that do not. It folds as many buckets as keep up with batches of its size.
-func (s *Store) writeByLink(ctx context.Context, tx *sql.Tx, runs []clickRun, hours []engine.HourRollup, referrers []engine.Rollup) error {
+// be behind those that do not. It takes a step of folding, and more while too much waits, but not many times as much as it has written.
+func (s *Store) writeByLink(ctx context.Context, tx *sql.Tx, runs []clickRun, hours []engine.HourRollup, referrers []engine.Rollup) (damaged []int64, err error) {
 	entries := len(hours) + len(referrers)
 	var rows []deltaRow
 	for bucket, payload := range packRuns(runs) {
@@ -41,7 +46,7 @@ func (s *Store) writeByLink(ctx context.Context, tx *sql.Tx, runs []clickRun, ho
 	}
 	if entries < deltasFrom {
 		if err := s.addRollups(ctx, tx, hours, referrers); err != nil {
-			return err
+			return nil, err
 		}
 	} else {
 		packed := deltas.Pack(hours, referrers, deltas.ByBlock)
@@ -49,107 +54,151 @@ func (s *Store) writeByLink(ctx context.Context, tx *sql.Tx, runs []clickRun, ho
 			rows = append(rows, deltaRow{int(packed.Buckets[i]), deltaRollups, payload})
 		}
 	}
-	err := s.hot.deltas.exec(ctx, tx, len(rows), func(args []any, i int) []any {
-		return append(args, int64(rows[i].bucket), int64(rows[i].kind), rows[i].payload)
+	err = s.hot.deltas.exec(ctx, tx, len(rows), func(args []any, i int) []any {
+		return append(args, int64(rows[i].bucket), int64(rows[i].kind), appendSum(rows[i].payload, 0))
 	})
 	if err != nil {
-		return fmt.Errorf("insert deltas: %w", err)
+		return nil, fmt.Errorf("insert deltas: %w", err)
 	}
-	for range 1 + entries/foldEntries {
-		if more, err := s.fold(ctx, tx); err != nil || !more {
-			return err
+	steps := 2 * (1 + (entries+len(runs))/foldEntries)
+	for step := range steps {
+		oldest, newest, err := waitingDeltas(ctx, tx)
+		if err != nil || oldest == 0 || step > 0 && newest-oldest < deltasMax {
+			return damaged, err
+		}
+		more, err := s.fold(ctx, tx, oldest)
+		if damaged = append(damaged, more...); err != nil {
+			return damaged, err
 		}
 	}
-	return nil
+	return damaged, nil
 }
 
-// deltaRow is a row of deltas to be stored.
-type deltaRow struct {
-	bucket, kind int
-	payload      []byte
+// waitingDeltas are the ids of the first and the last row of deltas; 0 when there is none.
+func waitingDeltas(ctx context.Context, tx *sql.Tx) (oldest, newest int64, err error) {
+	err = tx.QueryRowContext(ctx, "SELECT coalesce((SELECT min(id) FROM deltas), 0), coalesce((SELECT max(id) FROM deltas), 0)").Scan(&oldest, &newest)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look for deltas: %w", err)
+	}
+	return oldest, newest, nil
 }
 
-// foldAll folds what waits in all buckets, each in a transaction of its own.
+// foldAll folds what waits when it is called, step by step, each a transaction of its own.
 func (s *Store) foldAll(ctx context.Context) error {
-	for more := true; more; {
-		err := s.write(ctx, "fold deltas", func(ctx context.Context, tx *sql.Tx) (err error) {
-			more, err = s.fold(ctx, tx)
+	for until, done := int64(0), false; !done; {
+		var damaged []int64
+		err := s.write(ctx, "fold deltas", func(ctx context.Context, tx *sql.Tx) error {
+			oldest, newest, err := waitingDeltas(ctx, tx)
+			if err != nil {
+				return err
+			}
+			if until == 0 {
+				until = newest
+			}
+			if done = oldest == 0 || oldest > until; done {
+				return nil
+			}
+			damaged, err = s.fold(ctx, tx, oldest)
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		s.tellDamaged(damaged)
 	}
 	return nil
 }
 
-// fold takes the deltas of the bucket that has waited longest to where they belong. It reports whether there were any.
-func (s *Store) fold(ctx context.Context, tx *sql.Tx) (found bool, err error) {
-	var bucket int
-	// "+" keeps SQLite from sorting by way of the index.
-	err = tx.QueryRowContext(ctx, "SELECT bucket FROM deltas WHERE +bucket != ? ORDER BY id LIMIT 1", damagedBucket).Scan(&bucket)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+// fold takes the first deltas of the bucket that has the oldest one to where they belong, and returns the ids of those that can't be read, which
+// it sets aside.
+func (s *Store) fold(ctx context.Context, tx *sql.Tx, oldest int64) (damaged []int64, err error) {
+	f := folding{sums: deltas.NewSums(0)}
+	if err := tx.QueryRowContext(ctx, "SELECT bucket FROM deltas WHERE id = ?", oldest).Scan(&f.bucket); err != nil {
+		return nil, fmt.Errorf("read the bucket of row %d of the deltas: %w", oldest, err)
 	}
-	if err != nil {
-		return false, fmt.Errorf("look for deltas: %w", err)
+	err = query(ctx, tx, f.scan, readBucket, f.bucket)
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("read the deltas of bucket %d: %w", f.bucket, err)
 	}
-	sums, runs, err := s.takeBucket(ctx, tx, bucket)
-	if err != nil {
-		return false, err
+	for _, id := range f.damaged {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO damaged_deltas SELECT * FROM deltas WHERE id = ?", id); err != nil {
+			return nil, fmt.Errorf("set row %d of the deltas aside: %w", id, err)
+		}
 	}
-	hours, referrers := sums.Sorted()
+	if _, err := tx.ExecContext(ctx, "DELETE FROM deltas WHERE bucket = ? AND id <= ?", f.bucket, f.last); err != nil {
+		return nil, fmt.Errorf("take the deltas of bucket %d away: %w", f.bucket, err)
+	}
+	hours, referrers := f.sums.Sorted()
 	if err := s.addRollups(ctx, tx, hours, referrers); err != nil {
-		return false, err
+		return nil, err
 	}
-	err = s.hot.linkRuns.exec(ctx, tx, len(runs), func(args []any, i int) []any { return append(args, int64(runs[i].link), runs[i].last) })
+	sortRuns(f.runs)
+	err = s.hot.linkRuns.exec(ctx, tx, len(f.runs), func(args []any, i int) []any { return append(args, int64(f.runs[i].link), f.runs[i].last) })
 	if err != nil {
-		return false, fmt.Errorf("insert the runs of links: %w", err)
+		return nil, fmt.Errorf("insert the runs of links: %w", err)
 	}
-	return true, nil
+	return f.damaged, nil
 }
 
-// takeBucket takes the deltas of a bucket away, adds them up, and sets those aside that can't be read.
-func (s *Store) takeBucket(ctx context.Context, tx *sql.Tx, bucket int) (*deltas.Sums, []linkRun, error) {
-	sums := deltas.NewSums(0)
-	var runs []linkRun
-	var damaged []int64
-	err := query(ctx, tx, func(rows *sql.Rows) error {
-		var id int64
-		var kind int
-		var payload sql.RawBytes // valid until the next row
-		if err := rows.Scan(&id, &kind, &payload); err != nil {
+const readBucket = "SELECT id, kind, payload FROM deltas WHERE bucket = ? ORDER BY id"
+
+// errEnough ends a step of folding.
+var errEnough = errors.New("enough is read")
+
+// folding is what a step has taken of a bucket.
+type folding struct {
+	bucket  int
+	last    int64 // id
+	entries int
+	sums    *deltas.Sums
+	runs    []linkRun
+	damaged []int64
+}
+
+// scan takes a row; errEnough when it shall be the last one.
+func (f *folding) scan(rows *sql.Rows) error {
+	var kind int
+	var row sql.RawBytes // valid until the next row
+	if err := rows.Scan(&f.last, &kind, &row); err != nil {
+		return err
+	}
+	payload, ok := cutSum(row)
+	switch {
+	case ok && kind == deltaRollups && deltas.Check(payload) == nil:
+		n, err := f.sums.Add(payload)
+		if err != nil {
 			return err
 		}
-		switch {
-		case kind == deltaRollups && deltas.Check(payload) == nil:
-			return sums.Add(payload)
-		case kind == deltaRuns && eachLinkRun(payload, func(linkRun) {}) == nil:
-			return eachLinkRun(payload, func(r linkRun) { runs = append(runs, r) })
+		f.entries += n
+	case ok && kind == deltaRuns && eachLinkRun(payload, func(linkRun) {}) == nil:
+		err := eachLinkRun(payload, func(r linkRun) { f.runs = append(f.runs, r) })
+		if err != nil {
+			return err
 		}
-		damaged = append(damaged, id)
-		return nil
-	}, "SELECT id, kind, payload FROM deltas WHERE bucket = ?", bucket)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the deltas of bucket %d: %w", bucket, err)
+	default:
+		f.damaged = append(f.damaged, f.last)
 	}
-	for _, id := range damaged {
-		if _, err := tx.ExecContext(ctx, "UPDATE deltas SET bucket = ? WHERE id = ?", damagedBucket, id); err != nil {
-			return nil, nil, fmt.Errorf("set row %d of the deltas aside: %w", id, err)
-		}
-		s.log.Error("a row of deltas is damaged and was set aside: figures of some links lack what was in it, or lists of their clicks do", "row", id, "bucket", bucket)
+	if f.entries+len(f.runs) >= foldEntries {
+		return errEnough
 	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM deltas WHERE bucket = ?", bucket); err != nil {
-		return nil, nil, fmt.Errorf("take the deltas of bucket %d away: %w", bucket, err)
+	return nil
+}
+
+// tellDamaged logs what was set aside, once that is stored.
+func (s *Store) tellDamaged(ids []int64) {
+	for _, id := range ids {
+		s.log.Error("a row of deltas is damaged and was set aside: figures of some links lack what was in it, or lists of their clicks do", "row", id)
 	}
-	sortRuns(runs)
-	return sums, runs, nil
 }
 
 // waitingOf reads what is not added to a link's figures yet. db has to be the snapshot that those are read from.
 func waitingOf(ctx context.Context, db querier, link engine.LinkID) (*deltas.Sums, error) {
 	sums := deltas.NewSums(link)
-	if err := eachDelta(ctx, db, deltaRollups, []int{deltas.ByBlock(link)}, sums.Add); err != nil {
+	err := eachDelta(ctx, db, deltaRollups, []int{deltas.ByBlock(link)}, func(row []byte) error {
+		_, err := sums.Add(row)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	return sums, nil
@@ -193,7 +242,11 @@ func eachDelta(ctx context.Context, db querier, kind int, buckets []int, fn func
 		if err := rows.Scan(&id, &payload); err != nil {
 			return err
 		}
-		if err := fn(payload); err != nil {
+		err := deltas.ErrDamaged
+		if payload, ok := cutSum(payload); ok {
+			err = fn(payload)
+		}
+		if err != nil {
 			message := fmt.Sprintf("row %d of the deltas is damaged", id) // no outage, so that nobody waits for its end
 			return &engine.Error{Code: engine.CodeInternal, Message: message, Err: err}
 		}

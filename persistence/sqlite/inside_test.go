@@ -86,7 +86,8 @@ func TestQueriesUseIndexes(t *testing.T) {
 		reads = append(reads, read{q.text(), q.args, want})
 	}
 	reads = append(reads, read{selectByCodes, []any{int64(1), `["a"]`}, "sqlite_autoindex_links_1 (domain_id=? AND code=?)"})
-	reads = append(reads, read{readDeltas, []any{deltaRuns, "[7]"}, "deltas_bucket (bucket=? AND kind=?)"})
+	reads = append(reads, read{readDeltas, []any{deltaRuns, "[7]"}, "deltas_bucket (bucket=?)"})
+	reads = append(reads, read{readBucket, []any{7}, "deltas_bucket (bucket=?)"})
 	for _, r := range reads {
 		var plan strings.Builder
 		err := query(t.Context(), s.reader, func(rows *sql.Rows) error {

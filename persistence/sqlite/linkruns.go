@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/carom-dev/carom/engine"
@@ -57,12 +58,16 @@ func sortRuns(runs []linkRun) {
 	slices.SortFunc(runs, func(a, b linkRun) int { return cmp.Or(cmp.Compare(a.link, b.link), cmp.Compare(a.last, b.last)) })
 }
 
-// waitingRuns reads the last ids of a link's runs that are not in link_runs yet, in their order. They are all behind those that are.
+// waitingRuns reads the last ids of a link's runs that are not in link_runs yet, in their order. They are all behind those that are; one that
+// is in both, as somebody has written the table anew, is left out.
 func waitingRuns(ctx context.Context, db querier, link engine.LinkID) ([]int64, error) {
-	ids := []int64{}
+	ids, known := []int64{}, int64(0)
+	if err := db.QueryRowContext(ctx, "SELECT coalesce(max(last_id), 0) FROM link_runs WHERE link_id = ?", int64(link)).Scan(&known); err != nil {
+		return nil, fmt.Errorf("look for the link's last run: %w", err)
+	}
 	err := eachDelta(ctx, db, deltaRuns, []int{deltas.ByBlock(link)}, func(row []byte) error {
 		return eachLinkRun(row, func(r linkRun) {
-			if r.link == link {
+			if r.link == link && r.last > known {
 				ids = append(ids, r.last)
 			}
 		})

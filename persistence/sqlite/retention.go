@@ -23,7 +23,12 @@ func (s *Store) ForgetClicks(ctx context.Context, now time.Time) error {
 	if s.retention == 0 {
 		return nil
 	}
-	if err := s.foldAll(ctx); err != nil { // or which links have the runs would come behind them
+	// Runs whose links are not told yet stay: what tells would come behind them.
+	last, err := s.lastRun(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.foldAll(ctx); err != nil {
 		return err
 	}
 	before := now.Add(-s.retention).UnixMicro()
@@ -34,8 +39,8 @@ func (s *Store) ForgetClicks(ctx context.Context, now time.Time) error {
 			err := tx.QueryRowContext(ctx, `SELECT coalesce(max(last_id), 0), coalesce(sum(clicks) FILTER (WHERE last_at < ?1), 0),
 					count(*) FILTER (WHERE last_at >= ?1 AND first_at < ?2)
 				FROM (SELECT *, sum(bytes) OVER (ORDER BY last_id) - bytes AS ahead
-					FROM (SELECT last_id, first_at, last_at, clicks, length(data) AS bytes FROM click_runs WHERE last_id > ?3 ORDER BY last_id LIMIT ?4))
-				WHERE ahead < ?5`, before, now.Add(clockSlack).UnixMicro(), from, forgetStep, forgetBytes).Scan(&to, &clicks, &young)
+					FROM (SELECT last_id, first_at, last_at, clicks, length(data) AS bytes FROM click_runs WHERE last_id > ?3 AND last_id <= ?6 ORDER BY last_id LIMIT ?4))
+				WHERE ahead < ?5`, before, now.Add(clockSlack).UnixMicro(), from, forgetStep, forgetBytes, last).Scan(&to, &clicks, &young)
 			if err != nil {
 				return fmt.Errorf("look for old ones: %w", err)
 			}
@@ -64,4 +69,17 @@ func (s *Store) ForgetClicks(ctx context.Context, now time.Time) error {
 		s.log.Info("clicks forgotten", "clicks", forgotten, "before", time.UnixMicro(before).UTC())
 	}
 	return nil
+}
+
+// lastRun is the id of the last run's last click.
+func (s *Store) lastRun(ctx context.Context) (last int64, err error) {
+	ctx, leave, err := s.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	if err := s.reader.QueryRowContext(ctx, "SELECT coalesce(max(last_id), 0) FROM click_runs").Scan(&last); err != nil {
+		return 0, s.wrap("look for the last click", err)
+	}
+	return last, nil
 }

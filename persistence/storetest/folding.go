@@ -10,8 +10,8 @@ import (
 	"github.com/carom-dev/carom/engine"
 )
 
-// The clicks of Folding are of links in two of the buckets that deltas are dealt into, with many hours and referrers, so that each batch
-// fills a bucket.
+// The clicks of Folding are of links in few of the buckets that deltas are dealt into, with many hours and referrers, so that each batch
+// fills some.
 const (
 	foldedLinks     = 6
 	foldedHours     = 24
