@@ -136,6 +136,7 @@ type Actors struct {
 	rates      *rates // nil with feed
 	visitors   *visitors
 	supervisor *supervisor
+	replies    replyPool
 	leasable   atomic.Bool
 	salting    atomic.Bool
 

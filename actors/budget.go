@@ -87,8 +87,8 @@ func (s *shard) lease(key engine.Key, e table.Entry, w waiter) {
 
 func (s *shard) askLease(id engine.LinkID, a *account) {
 	a.leasing, a.recalling = true, false
-	if !s.ask(loaderMessage{lease: &lease{shard: s.mailbox, link: id, need: int64(len(a.waiters)), want: a.want}}) {
-		s.leased(&leaseResult{link: id, err: errLeaseFailed})
+	if !s.ask(loaderMessage{lease: &lease{shard: s.mailbox, link: id, ref: a.ref, need: int64(len(a.waiters)), want: a.want}}) {
+		s.leased(&leaseResult{link: id, ref: a.ref, err: errLeaseFailed})
 	}
 }
 
@@ -109,7 +109,7 @@ func (s *shard) recalled(id engine.LinkID) {
 // leased takes the store's answer and serves those who waited for it.
 func (s *shard) leased(r *leaseResult) {
 	a := s.accounts[r.link]
-	if a == nil {
+	if a == nil || r.ref != 0 && r.ref != a.ref {
 		// The account was closed meanwhile, as the link changed.
 		s.giveBack(r.link, r.take())
 		return

@@ -44,12 +44,15 @@ func (w *writer) locateOnce(ctx context.Context) error {
 	} else if ok {
 		return fmt.Errorf("lane %d of node %s: %w; give each instance a data directory of its own", lane, node, engine.ErrFenced)
 	}
-	w.positions = make([]engine.Position, lanes)
 	for lane := range lanes {
-		w.stand(lane, stored[lane])
 		if err := w.cfg.Journal.Seek(lane, stored[lane]); err != nil {
 			return fmt.Errorf("seek lane %d: %w", lane, err)
 		}
+	}
+	// All of them or none: lanes at 0 would look as if somebody else had moved them.
+	w.positions = make([]engine.Position, lanes)
+	for lane := range lanes {
+		w.stand(lane, stored[lane])
 	}
 	w.known, w.attempt = true, nil
 	w.hold(nil)

@@ -3,10 +3,12 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/carom-dev/carom/actors/stage"
@@ -250,4 +252,212 @@ func TestPanicOfTheBusLetsItBeListenedToAgain(t *testing.T) {
 	bus := &panickingBus{fakeBus: fakeBus{listeners: map[engine.NodeID]func(engine.BusMessage){}}}
 	a := start(t, newFakeStore(), newFakeJournal(1), func(cfg *Config) { cfg.Changes, cfg.Bus = &fakeLog{}, bus })
 	until(t, "the bus is heard", func() bool { return a.feed.healthy.Load() })
+}
+
+// served counts the visits of a link that are served without a message.
+func served(s *shard, key engine.Key) (n int) {
+	e, _ := s.table.Get(key)
+	for {
+		res, ok := decide(s.budgets, e, engine.Resolution{}, time.Now().UnixMicro(), engine.VisitCounted)
+		if !ok || res.Outcome != engine.OutcomeRedirect {
+			return n
+		}
+		n++
+	}
+}
+
+// withLease is a shard that has leased 64 visits of 1,000, and a change of that bound to one.
+func withLease(asked *[]loaderMessage) (s *shard, edited engine.Link, changed shardMessage) {
+	s = newTestShard(asked)
+	l := makeLink("a", 1)
+	l.MaxVisits = 1000
+	s.publish(l.Key(), &l, s.now())
+	s.leased(&leaseResult{link: l.ID, n: 64})
+	edited = l
+	edited.MaxVisits, edited.Version = 1, 2
+	return s, edited, shardMessage{kind: kindChanged, change: engine.Change{Link: l.ID, Key: l.Key(), Version: 2}, link: &edited, then: func() {}}
+}
+
+func TestPanicOnAChangeLeavesNoVisitsOfAnOldBound(t *testing.T) {
+	eachPanic(t, func(t *testing.T, handle func(stage.Behavior[shardMessage], shardMessage)) {
+		var asked []loaderMessage
+		s, edited, changed := withLease(&asked)
+		handle(s, changed)
+		key := edited.Key()
+		s.publish(key, &edited, s.now()) // read again
+		if n := served(s, key); n > 0 {
+			t.Errorf("%d visits are served without a lease under the new bound", n)
+		}
+	})
+}
+
+// TestLeaseOverAChangeIsGivenBack has a lease that was asked for under an old bound come when visitors wait under the new one.
+func TestLeaseOverAChangeIsGivenBack(t *testing.T) {
+	var asked []loaderMessage
+	s := newTestShard(&asked)
+	l := makeLink("a", 1)
+	l.MaxVisits = 1000
+	key := l.Key()
+	s.publish(key, &l, s.now())
+	_, tick := new(replyPool).acquire()
+	s.lookup(key, waiter{ticket: tick, at: time.Now().UnixMicro(), visit: engine.VisitCounted})
+	edited := l
+	edited.MaxVisits, edited.Version = 1, 2
+	s.Receive(shardMessage{kind: kindChanged, change: engine.Change{Link: l.ID, Key: key, Version: 2}, link: &edited, then: func() {}})
+	var leases []*lease
+	for _, m := range asked {
+		if m.lease != nil {
+			leases = append(leases, m.lease)
+		}
+	}
+	if len(leases) != 2 {
+		t.Fatalf("%d leases were asked for, want one under each bound", len(leases))
+	}
+	asked = nil
+	s.Receive(shardMessage{kind: kindLeased, leased: &leaseResult{link: l.ID, ref: leases[0].ref, n: 64}})
+	if n := served(s, key); n > 0 {
+		t.Errorf("%d visits of the old bound are served", n)
+	}
+	if len(asked) != 1 || asked[0].giveBack == nil || asked[0].giveBack.n != 64 {
+		t.Errorf("the loader was told %+v, want the 64 visits back", asked)
+	}
+}
+
+func TestPanicOnAReleaseReleases(t *testing.T) {
+	eachPanic(t, func(t *testing.T, handle func(stage.Behavior[shardMessage], shardMessage)) {
+		var asked []loaderMessage
+		s, _, _ := withLease(&asked)
+		handle(s, shardMessage{kind: kindRelease, then: func() {}})
+		back := int64(0)
+		for _, m := range asked {
+			if m.giveBack != nil {
+				back += m.giveBack.n
+			}
+		}
+		if back != 64 {
+			t.Errorf("%d visits are given back, want the 64 that were leased", back)
+		}
+	})
+}
+
+// TestPanicInTheMiddleOfAnAnswer has the clock panic while what was loaded is published.
+func TestPanicInTheMiddleOfAnAnswer(t *testing.T) {
+	var asked []loaderMessage
+	s := newTestShard(&asked)
+	l := makeLink("a", 1)
+	key := l.Key()
+	s.publish(key, &l, s.now()-int64(2*cacheTTLDefault/time.Second))
+	stale := func(at int64) (refresh bool) {
+		_, refresh, _ = s.table.Lookup(key.Hash(), l.Domain, []byte(l.Code), at)
+		return refresh
+	}
+	if !stale(s.now()) {
+		t.Fatal("the entry is not stale, so the test shows nothing")
+	}
+	s.Receive(shardMessage{kind: kindRefresh, key: key})
+	s.Settle()
+	r, tick := new(replyPool).acquire()
+	s.waiting[key].waiters = append(s.waiting[key].waiters, waiter{ticket: tick})
+	cfg := *s.cfg
+	broken := true
+	cfg.Now = func() time.Time {
+		if broken {
+			broken = false
+			panic("clock")
+		}
+		return time.Now()
+	}
+	s.cfg = &cfg
+	answer := shardMessage{kind: kindLoaded, loaded: &loadResult{keys: asked[0].load.keys, links: map[engine.Key]*engine.Link{key: &l}}}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nothing panicked, so the test shows nothing")
+			}
+			s.Failed(answer)
+		}()
+		s.Receive(answer)
+	}()
+	if _, ok := r.wait(time.Minute, never); !ok {
+		t.Error("the visitor was not answered")
+	}
+	if !stale(s.now() + 10*int64(cacheTTLDefault/time.Second)) {
+		t.Error("the entry is never read again")
+	}
+}
+
+// TestPanicOfAGiveBackLeavesTheOthers breaks the second of five that go together.
+func TestPanicOfAGiveBackLeavesTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var links []engine.Link
+		for i := range 6 {
+			links = append(links, limited(fmt.Sprint("l", i), 100))
+		}
+		store := newFakeStore(links...)
+		first := make(chan struct{})
+		n := 0
+		store.onReturn = func() {
+			switch n++; n {
+			case 1:
+				<-first // so that those behind it go together
+			case 3:
+				panic("driver bug")
+			}
+		}
+		a := startLeasable(t, store, nil)
+		for _, l := range links {
+			got, err := store.LeaseVisits(t.Context(), a.cfg.Journal.Node(), l.ID, 1, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.loader.mailbox.Post(loaderMessage{giveBack: &giveBack{link: l.ID, n: got.Visits}})
+			synctest.Wait()
+		}
+		close(first)
+		if err := a.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if store.returned != 50 {
+			t.Errorf("%d of 60 visits were given back, want all but the 10 at which it panicked", store.returned)
+		}
+	})
+}
+
+// seekPanics panics at the first Seek.
+type seekPanics struct {
+	*fakeJournal
+	sought bool
+}
+
+func (j *seekPanics) Seek(lane int, to engine.Position) error {
+	if !j.sought {
+		j.sought = true
+		panic("seek")
+	}
+	return j.fakeJournal.Seek(lane, to)
+}
+
+// TestPanicBetweenTwoLanesFencesNobody has a process that begins behind what the store has get to one lane of two.
+func TestPanicBetweenTwoLanesFencesNobody(t *testing.T) {
+	store := newFakeStore()
+	journal := &seekPanics{fakeJournal: newFakeJournal(2)}
+	store.checkpoints[0], store.checkpoints[1] = 3, 5
+	for lane := range 2 {
+		for range 5 {
+			journal.append(lane, engine.Click{Link: 1})
+		}
+	}
+	cfg := Config{Clicks: store, Journal: journal, Now: time.Now}.withDefaults()
+	w := &writer{cfg: &cfg, tried: map[engine.LaneMove]struct{}{}}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nothing panicked, so the test shows nothing")
+			}
+		}()
+		_ = w.locate(t.Context())
+	}()
+	if err := w.locate(t.Context()); err != nil {
+		t.Errorf("the next try says %v", err)
+	}
 }

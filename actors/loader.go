@@ -10,6 +10,7 @@ import (
 	"github.com/carom-dev/carom/actors/stage"
 	"github.com/carom-dev/carom/engine"
 	"github.com/carom-dev/carom/engine/latency"
+	"github.com/carom-dev/carom/engine/table"
 )
 
 // loader takes the shards' questions to the store, a bounded number at a time, on workers of its own. It keeps no answer.
@@ -62,13 +63,15 @@ type loadResult struct {
 type lease struct {
 	shard *stage.Mailbox[shardMessage]
 	link  engine.LinkID
-	need  int64 // visitors who wait
+	ref   table.BudgetRef // of the account that asks
+	need  int64           // visitors who wait
 	want  int64
 }
 
 // leaseResult is the answer: n visits, 0 when there are none left to lease, though some may be elsewhere, or once they have been taken.
 type leaseResult struct {
 	link      engine.LinkID
+	ref       table.BudgetRef // of the account that asked
 	n         int64
 	elsewhere bool
 	err       error
@@ -241,7 +244,14 @@ func (l *loader) start() {
 		returns := l.giveBacks
 		l.giveBacks = map[engine.LinkID]int64{}
 		l.giving = true
-		l.work(workerGiveBack, func() { l.giveBack(returns) }, nil)
+		l.work(workerGiveBack, func() {
+			defer func() { // those that were not tried, after a panic; before the worker has ended
+				for link, n := range returns {
+					l.mailbox.Post(loaderMessage{giveBack: &giveBack{link, n}})
+				}
+			}()
+			l.giveBack(returns)
+		}, nil)
 	}
 	if !l.giving {
 		for _, done := range l.returned {
@@ -354,12 +364,13 @@ func (l *loader) lease(ask *lease) {
 }
 
 func answerLease(ask *lease, got engine.VisitLease, err error) {
-	ask.shard.Post(shardMessage{kind: kindLeased, leased: &leaseResult{link: ask.link, n: got.Visits, elsewhere: got.Elsewhere, err: err}})
+	ask.shard.Post(shardMessage{kind: kindLeased, leased: &leaseResult{link: ask.link, ref: ask.ref, n: got.Visits, elsewhere: got.Elsewhere, err: err}})
 }
 
 // giveBack returns visits to the store.
 func (l *loader) giveBack(returns map[engine.LinkID]int64) {
 	for link, n := range returns {
+		delete(returns, link) // tried
 		// After an error that hides whether it was done, returning again could give back twice: the lease then keeps the visits
 		// until the node starts again.
 		if err := l.returnVisits(link, n); err != nil {

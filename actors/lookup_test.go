@@ -117,10 +117,11 @@ func never() bool { return false }
 
 // TestReplyGenerations answers, times out and reuses replies in random order: an answer reaches the request it is for, or nobody.
 func TestReplyGenerations(t *testing.T) {
+	var replies replyPool
 	rnd := rand.New(rand.NewPCG(1, 1))
 	var late []ticket
 	for i := range 20_000 {
-		r, tick := acquireReply()
+		r, tick := replies.acquire()
 		switch rnd.IntN(3) {
 		case 0:
 			go tick.answer(engine.Resolution{Link: engine.LinkID(i)})
@@ -141,7 +142,7 @@ func TestReplyGenerations(t *testing.T) {
 		if n := len(r.ready); n > 0 {
 			t.Fatalf("request %d left %d tokens to the next", i, n)
 		}
-		r.release()
+		replies.release(r)
 		if len(late) > 10 {
 			if old := late[rnd.IntN(len(late))]; old.answer(engine.Resolution{Link: -1}) {
 				t.Fatal("a late answer was accepted")
@@ -202,6 +203,7 @@ func TestLateNewsOfAnOwnEditIsNoStepBack(t *testing.T) {
 // never older than what was announced.
 func TestStaleLoadIsNeverStored(t *testing.T) {
 	cfg := Config{Shards: 1, Links: newFakeStore(), CacheBytes: 1 << 20}.withDefaults()
+	var replies replyPool
 	var delivered, races int64
 	for seed := range uint64(10_000) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
@@ -214,10 +216,10 @@ func TestStaleLoadIsNeverStored(t *testing.T) {
 		for range 40 {
 			switch rnd.IntN(5) {
 			case 0:
-				r, tick := acquireReply()
+				r, tick := replies.acquire()
 				s.Receive(shardMessage{kind: kindLookup, key: key, waiter: waiter{ticket: tick}})
 				r.wait(0, never)
-				r.release()
+				replies.release(r)
 			case 1: // the store answers a question as of now
 				if len(asked) > 0 {
 					res := &loadResult{keys: asked[0].keys, links: map[engine.Key]*engine.Link{}}

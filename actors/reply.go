@@ -33,24 +33,25 @@ type ticket struct {
 	generation uint64
 }
 
-var replies = sync.Pool{New: func() any {
-	r := &reply{ready: make(chan struct{}, 2)}
-	r.timer = time.AfterFunc(time.Hour, func() { r.ready <- struct{}{} })
-	r.timer.Stop()
-	return r
-}}
+// replyPool keeps replies for another use. The zero value works.
+type replyPool struct{ free sync.Pool }
 
-// acquireReply takes a reply from the pool, ready to wait.
-func acquireReply() (*reply, ticket) {
-	r := replies.Get().(*reply)
+// acquire takes a reply from the pool, ready to wait.
+func (p *replyPool) acquire() (*reply, ticket) {
+	r, ok := p.free.Get().(*reply)
+	if !ok {
+		r = &reply{ready: make(chan struct{}, 2)}
+		r.timer = time.AfterFunc(time.Hour, func() { r.ready <- struct{}{} })
+		r.timer.Stop()
+	}
 	return r, ticket{r, r.state.Load() >> phaseBits}
 }
 
 // release ends this use of r, so that tickets to it are void, and gives it back to the pool.
-func (r *reply) release() {
+func (p *replyPool) release(r *reply) {
 	r.resolution = engine.Resolution{}
 	r.state.Store((r.state.Load()>>phaseBits + 1) << phaseBits)
-	replies.Put(r)
+	p.free.Put(r)
 }
 
 // open reports whether the ticket's request still waits. It may stop waiting right afterwards.

@@ -67,8 +67,8 @@ func (a *Actors) Load(miss engine.Resolution, domain engine.DomainID, code []byt
 		return s.shed(miss)
 	}
 	defer s.admitted.Add(-1)
-	r, t := acquireReply()
-	defer r.release()
+	r, t := a.replies.acquire()
+	defer a.replies.release(r)
 	key := engine.Key{Domain: domain, Code: string(code)}
 	if !s.mailbox.TrySend(shardMessage{kind: kindLookup, key: key, waiter: waiter{ticket: t, at: now, visit: visit}}) {
 		return s.shed(miss)

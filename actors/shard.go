@@ -152,14 +152,18 @@ func (s *shard) Failed(m shardMessage) {
 	case kindChanged:
 		s.expect(m.change)
 		s.table.Remove(m.change.Key)
+		for _, w := range s.close(m.change.Link) {
+			w.answer(s.resolution(engine.OutcomeUnavailable, m.change.Key.Hash()))
+		}
 		m.then()
 	case kindDistrust:
 		s.distrust()
 	case kindRelease:
-		m.then()
+		defer m.then()
+		s.releaseAll()
 	case kindLeased:
 		s.giveBack(m.leased.link, m.leased.take())
-		s.leased(&leaseResult{link: m.leased.link, err: errLeaseFailed})
+		s.leased(&leaseResult{link: m.leased.link, ref: m.leased.ref, err: errLeaseFailed})
 	case kindLeaseAgain:
 		s.leased(&leaseResult{link: m.id, err: errLeaseFailed})
 	}
@@ -271,8 +275,8 @@ func (s *shard) loaded(r *loadResult) {
 			s.again(key, l)
 			continue
 		}
-		delete(s.waiting, key)
 		s.publish(key, link, max(s.now(), s.trusted)) // the load began behind the latest distrust, or it would be distrusted
+		delete(s.waiting, key)                        // not before: what panics in publish is told to whoever waits
 		e, ok := s.table.Get(key)
 		for _, w := range l.waiters {
 			if !ok {

@@ -123,7 +123,11 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// Stop asks the child to end and waits until it is gone; after timeout it kills it, which is an error, as is an exit code.
+// quitTimeout is how long a child that hangs gets to write what its goroutines do.
+const quitTimeout = 10 * time.Second
+
+// Stop asks the child to end and waits until it is gone; after timeout it has it write its goroutines to its log and kills it, which is an error, as
+// is an exit code.
 func (p *Process) Stop(timeout time.Duration) error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("signal: %w", err)
@@ -134,6 +138,12 @@ func (p *Process) Stop(timeout time.Duration) error {
 	case <-p.done:
 		return p.err
 	case <-late.C:
+		if err := p.Signal(syscall.SIGQUIT); err == nil {
+			select {
+			case <-p.done:
+			case <-time.After(quitTimeout):
+			}
+		}
 		return errors.Join(fmt.Errorf("stop: not gone after %v", timeout), p.Kill())
 	}
 }
