@@ -109,7 +109,10 @@ func (l *loop) run() error {
 				return true
 			}
 			if now.Sub(since) >= parkInterval {
-				l.wake() // there may be events of which the runtime's poller has been told already
+				// There may be events of which the runtime's poller has been told already. It is told anew, also when somebody has woken the
+				// loop and that is one of them.
+				l.woken.Store(true)
+				l.nudge()
 				return false
 			}
 			runtime.Gosched() // everything else in the process has as much of a right to run
@@ -197,11 +200,17 @@ func (l *loop) ask(c *Conn) {
 	l.wake()
 }
 
+// wake has the loop look at what it is asked. Safe for concurrent use.
 func (l *loop) wake() {
 	if l.woken.CompareAndSwap(false, true) {
-		one := [8]byte{1, 0, 0, 0, 0, 0, 0, 1} // not 0 in any byte order
-		_, _ = unix.Write(l.waker, one[:])     // fails only when it is full, which wakes as well
+		l.nudge()
 	}
+}
+
+// nudge makes an event of the waker.
+func (l *loop) nudge() {
+	one := [8]byte{1, 0, 0, 0, 0, 0, 0, 1} // not 0 in any byte order
+	_, _ = unix.Write(l.waker, one[:])     // fails only when it is full, which wakes as well
 }
 
 // answerAsked looks at the connections that somebody asked about; true when the loop is to end.

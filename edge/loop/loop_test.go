@@ -28,11 +28,15 @@ type echo struct {
 	verdict              atomic.Int64
 	look                 func(c *Conn)
 	slow                 func(c *Conn, line []byte) // in the goroutine, before the answer
+	busy                 func(line []byte)          // in the loop, before the answer
 }
 
 func (e *echo) Quick(_ *Conn, in, out []byte, _ time.Time) (int, []byte) {
 	if bytes.HasPrefix(in, []byte("slow")) {
 		return 0, out
+	}
+	if e.busy != nil {
+		e.busy(in)
 	}
 	e.quick.Add(1)
 	used := len(in)
@@ -72,6 +76,44 @@ func (e *echo) Look(c *Conn) Verdict {
 	return Verdict(e.verdict.Load())
 }
 func (e *echo) Ended(*Conn) { e.ended.Add(1) }
+
+// TestALoopIsNotForgottenOverManyEvents has more events than a loop takes at once come while it is at one, and behind them the waker's. It parks
+// before it has seen that, when nothing more happens.
+func TestALoopIsNotForgottenOverManyEvents(t *testing.T) {
+	const clients = 8 * eventsMax
+	h := open(t, 1)
+	held, hold := make(chan struct{}), make(chan struct{})
+	h.busy = func(line []byte) {
+		if bytes.HasPrefix(line, []byte("hold")) {
+			close(held)
+			<-hold
+		}
+		// Each turn is to take longer than parkInterval.
+		for began := time.Now(); time.Since(began) < 2*parkInterval/eventsMax; {
+		}
+	}
+	first := h.dial(t)
+	conns := make([]*net.TCPConn, clients)
+	for i := range conns {
+		conns[i] = h.dial(t)
+	}
+	if _, err := first.Write([]byte("hold\n")); err != nil {
+		t.Fatal(err)
+	}
+	<-held
+	for _, c := range conns {
+		if _, err := c.Write([]byte("line\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.group.loops[0].wake()
+	close(hold)
+	for i, c := range append(conns, first) {
+		if _, err := c.Read(make([]byte, 16)); err != nil {
+			t.Fatalf("client %d has no answer: %v", i, err)
+		}
+	}
+}
 
 // house is a group with a listener, and what it has accepted.
 type house struct {
