@@ -26,38 +26,7 @@ func TestRateLimitHoldsAcrossInstances(t *testing.T) {
 	}
 	instances := []*instance{start(t, t.TempDir(), env...), start(t, t.TempDir(), env...)}
 	waitTogether(t, instances...)
-	var (
-		allowed [clients]atomic.Int64
-		workers sync.WaitGroup
-	)
-	requests := make([][]byte, clients)
-	for k := range requests {
-		requests[k] = keyed(t, instances[0], fmt.Sprint("client ", k))
-	}
-	began := time.Now()
-	for k, request := range requests {
-		for _, i := range instances {
-			conn, err := client.Dial(i.Addr, patience)
-			if err != nil {
-				t.Fatal(err)
-			}
-			workers.Go(func() {
-				defer conn.Close()
-				for status := 0; time.Since(began) < burst || status != 429; {
-					answer, err := conn.Do(request)
-					if err != nil || answer.Status != 200 && answer.Status != 429 {
-						t.Errorf("status %d, %v", answer.Status, err)
-						return
-					}
-					if status = answer.Status; status == 200 {
-						allowed[k].Add(1)
-					}
-				}
-			})
-		}
-	}
-	workers.Wait()
-	took := time.Since(began)
+	allowed, _, took := spendTogether(t, instances, clients, 0, func(since time.Duration, status int) bool { return since < burst || status != 429 })
 	refilled := int64(limit * took / perTime)
 	// A machine that delays the exchanges by as much as they take must not fail the short form. Without any exchange it would be
 	// twice the limit.
@@ -95,41 +64,7 @@ func TestRateLimitHoldsOnClocksApart(t *testing.T) {
 	}
 	waitTogether(t, instances...)
 	wantClocksApart(t, instances, 4*time.Second)
-	var (
-		allowed, asked [clients]atomic.Int64
-		workers        sync.WaitGroup
-	)
-	requests := make([][]byte, clients)
-	for k := range requests {
-		requests[k] = keyed(t, instances[0], fmt.Sprint("client ", k))
-	}
-	began := time.Now()
-	for k, request := range requests {
-		for _, i := range instances {
-			conn, err := client.Dial(i.Addr, patience)
-			if err != nil {
-				t.Fatal(err)
-			}
-			workers.Go(func() {
-				defer conn.Close()
-				tick := time.NewTicker(pace)
-				defer tick.Stop()
-				for ; time.Since(began) < during; <-tick.C {
-					answer, err := conn.Do(request)
-					if err != nil || answer.Status != 200 && answer.Status != 429 {
-						t.Errorf("status %d, %v", answer.Status, err)
-						return
-					}
-					asked[k].Add(1)
-					if answer.Status == 200 {
-						allowed[k].Add(1)
-					}
-				}
-			})
-		}
-	}
-	workers.Wait()
-	took := time.Since(began)
+	allowed, asked, took := spendTogether(t, instances, clients, pace, func(since time.Duration, _ int) bool { return since < during })
 	// All of a limit is there at the beginning, and comes again in each period.
 	want := limit + int64(limit*took/perTime)
 	for k := range allowed {
@@ -169,6 +104,53 @@ func wantClocksApart(t *testing.T, instances []*instance, apart time.Duration) {
 	if got := at[0].Sub(at[1]); got <= 0 || got > apart {
 		t.Fatalf("a link that was made earlier is said to be %v younger, want less than %v", got, apart)
 	}
+}
+
+// spendTogether has clients ask all instances at once, each client with a key of its own and on a connection to each, one request in each pace
+// (0: one behind the other) for as long as more says so of the time that has passed and the last status. It returns how many requests of each
+// client were allowed, of how many, and how long it took.
+func spendTogether(t *testing.T, instances []*instance, clients int, pace time.Duration, more func(since time.Duration, status int) bool) (allowed, asked []atomic.Int64, took time.Duration) {
+	t.Helper()
+	allowed, asked = make([]atomic.Int64, clients), make([]atomic.Int64, clients)
+	requests := make([][]byte, clients)
+	for k := range requests {
+		requests[k] = keyed(t, instances[0], fmt.Sprint("client ", k))
+	}
+	var workers sync.WaitGroup
+	began := time.Now()
+	for k, request := range requests {
+		for _, i := range instances {
+			conn, err := client.Dial(i.Addr, patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			workers.Go(func() {
+				defer conn.Close()
+				var tick <-chan time.Time
+				if pace > 0 {
+					ticker := time.NewTicker(pace)
+					defer ticker.Stop()
+					tick = ticker.C
+				}
+				for status := 0; more(time.Since(began), status); {
+					answer, err := conn.Do(request)
+					if err != nil || answer.Status != 200 && answer.Status != 429 {
+						t.Errorf("status %d, %v", answer.Status, err)
+						return
+					}
+					asked[k].Add(1)
+					if status = answer.Status; status == 200 {
+						allowed[k].Add(1)
+					}
+					if tick != nil {
+						<-tick
+					}
+				}
+			})
+		}
+	}
+	workers.Wait()
+	return allowed, asked, time.Since(began)
 }
 
 // keyed makes a key, and a request with it.
