@@ -164,6 +164,23 @@ func TestPanicOfAChangeLetsNoOlderLinkBePublished(t *testing.T) {
 	})
 }
 
+// TestPanicOfAChangeKeepsWhatIsAsNew has a change come again, as it does when the log of changes is read anew, while the store may be away.
+func TestPanicOfAChangeKeepsWhatIsAsNew(t *testing.T) {
+	eachPanic(t, func(t *testing.T, handle func(stage.Behavior[shardMessage], shardMessage)) {
+		var asked []loaderMessage
+		s := newTestShard(&asked)
+		l := makeLink("a", 1)
+		l.Version = 2
+		s.publish(l.Key(), &l, s.now())
+		for version := range uint64(4) {
+			handle(s, shardMessage{kind: kindChanged, change: engine.Change{Link: l.ID, Key: l.Key(), Version: version}, then: func() {}})
+			if _, ok := s.table.Get(l.Key()); ok != (version <= 2) {
+				t.Errorf("a link of version 2 is published behind a change to version %d that panics: %v", version, ok)
+			}
+		}
+	})
+}
+
 func TestPanicOfDistrustTrustsNothing(t *testing.T) {
 	eachPanic(t, func(t *testing.T, handle func(stage.Behavior[shardMessage], shardMessage)) {
 		var asked []loaderMessage

@@ -151,10 +151,7 @@ func (s *shard) Failed(m shardMessage) {
 		}
 	case kindChanged:
 		s.expect(m.change)
-		s.table.Remove(m.change.Key)
-		for _, w := range s.close(m.change.Link) {
-			w.answer(s.resolution(engine.OutcomeUnavailable, m.change.Key.Hash()))
-		}
+		s.doubt(m.change)
 		m.then()
 	case kindDistrust:
 		s.distrust()
@@ -347,6 +344,20 @@ func (s *shard) changed(c engine.Change, link *engine.Link) {
 	}
 	for _, w := range waiters {
 		s.lookup(c.Key, w)
+	}
+}
+
+// doubt takes away what a change that could not be handled may have made old. A link that is published in its new state stays, as the store
+// may not answer now; with a budget it goes all the same, as its account may be half made.
+func (s *shard) doubt(c engine.Change) {
+	if e, ok := s.table.Get(c.Key); ok && !e.Missing() && e.Version() >= c.Version {
+		if _, budgeted := e.Budget(); !budgeted {
+			return
+		}
+	}
+	s.table.Remove(c.Key)
+	for _, w := range s.close(c.Link) {
+		w.answer(s.resolution(engine.OutcomeUnavailable, c.Key.Hash()))
 	}
 }
 

@@ -58,7 +58,6 @@ type panicking struct {
 	counted   float64         // panics in /metrics
 	crowd     [600]int64      // its answers
 	unknown   [600]int64      // and those to unknown codes
-	refused   int64           // 503 to who asked for what has been in memory
 }
 
 // panicEverywhere has processes panic in every kind of message of every actor, before it is handled and behind it, and in the work that
@@ -86,15 +85,14 @@ func panicEverywhere(ctx context.Context, e *env) (figure string, held bool, err
 			p.store, p.oracle.tally(), p.crowd[302], p.crowd[503], p.crowd[410], p.crowd[429], p.unknown[404], p.unknown[503], p.unknown[429]))
 	}
 	places, times, without := said.told()
-	refused := alone.refused + together.refused
-	figure = fmt.Sprintf("panics of processes: %d at %d places, %.0f of them read in /metrics; %d times 503 for codes in memory, each visit of a budget had once; %s", times, places, counted, refused, strings.Join(figures, "; "))
+	figure = fmt.Sprintf("panics of processes: %d at %d places, %.0f of them read in /metrics; no error for codes in memory, each visit of a budget had once; %s", times, places, counted, strings.Join(figures, "; "))
 	if len(without) > 0 {
 		return figure, false, fmt.Errorf("no panic at %d places: %s", len(without), strings.Join(without, ", "))
 	}
 	if want := pick(e, 1, panicsMin); counted < float64(want) {
 		return figure, false, fmt.Errorf("%.0f panics were counted, want %d", counted, want)
 	}
-	return figure, refused == 0, nil
+	return figure, true, nil
 }
 
 // begin starts an instance on SQLite and has links be in memory that are past their time to live when more comes.
@@ -282,10 +280,8 @@ func (p *panicking) endure(ctx context.Context, d time.Duration) error {
 	if n := hits.failed.Load() + asked.failed.Load() + scanned.failed.Load(); n > 0 {
 		return fmt.Errorf("%d requests got no answer", n)
 	}
-	// Where a panic has lost the log of changes, all links are read again, and that may panic too: the bar is then not held.
-	p.refused += hits.status(503)
-	if hits.status(302) <= hits.status(503) {
-		return fmt.Errorf("of those who asked for what has been in memory, %d were redirected and %d got 503", hits.status(302), hits.status(503))
+	if n := hits.status(503); n > 0 {
+		return fmt.Errorf("of those who asked for what was in memory, %d were redirected and %d got 503", hits.status(302), n)
 	}
 	return p.settled(ctx)
 }
@@ -308,6 +304,11 @@ func (p *panicking) disturb(ctx context.Context, n int) error {
 	if err := api.Edit(ctx, p.paths[n%len(p.paths)], map[string]any{"title": fmt.Sprint("edit ", n)}); err != nil {
 		return fmt.Errorf("edit: %w", err)
 	}
+	if n%5 == 0 {
+		if err := p.borrow(ctx, n/5); err != nil {
+			return err
+		}
+	}
 	if n%20 == 0 {
 		if _, err := storeLinks(ctx, api, linksOf(fmt.Sprintf("more%d-%d-", n, p.oracle.tally().sent), 300)); err != nil {
 			return err
@@ -322,4 +323,13 @@ func (p *panicking) disturb(ctx context.Context, n int) error {
 		}
 	}
 	return wait(ctx, 20*time.Millisecond)
+}
+
+// borrow has an instance lease visits, and give what is left of them back as the link is edited.
+func (p *panicking) borrow(ctx context.Context, n int) error {
+	i, few := p.instances[n%len(p.instances)], n%panicFew
+	if _, err := p.visit(i, panicHot+panicEdited+few); err != nil {
+		return err
+	}
+	return i.api.Edit(ctx, p.paths[panicEdited+few], map[string]any{"title": fmt.Sprint("borrowed ", n)})
 }
