@@ -37,7 +37,7 @@ type Config struct {
 	LookupsMax    int           // visitors that wait for one shard at once; more are shed; 0 means 1024
 	LookupTimeout time.Duration // how long a visitor waits for the store; 0 means 225 ms
 	LoadTimeout   time.Duration // how long a query may take; 0 means 2 s
-	BatchMax      int           // clicks in a batch, four times as many while catching up; 0 means 5000
+	BatchMax      int           // clicks in a batch, up to sixteen times as many while much comes; 0 means 5000
 	BatchInterval time.Duration // how long a click waits for its batch; 0 means 200 ms
 	Logger        *slog.Logger  // nil: slog.Default
 	Tracer        engine.Tracer // of queries and batches; nil: nothing is traced

@@ -24,14 +24,14 @@ func (s *pacedStore) WriteClicks(ctx context.Context, b *engine.ClickBatch) erro
 // TestBatchesGrowWhileTheWriterCatchesUp holds that full batches double up to a bound while the store is quick, stay as they are
 // while it is slow, and are as before once the writer has caught up.
 func TestBatchesGrowWhileTheWriterCatchesUp(t *testing.T) {
-	const most, backlog = 10, 200
+	const most, backlog = 10, 500
 	for _, store := range []struct {
 		name string
 		took time.Duration // by a batch
 		want []int         // the first sizes
 	}{
-		{"quick", quickFlush - 1, []int{10, 20, 40, 40}},
-		{"slow", quickFlush, []int{10, 10, 10, 10}},
+		{"quick", quickFlush - 1, []int{10, 20, 40, 80, 160}},
+		{"slow", quickFlush, []int{10, 10, 10, 10, 10}},
 	} {
 		t.Run(store.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestBatchesGrowWhileTheWriterCatchesUp(t *testing.T) {
 				if biggest := slices.Max(sizes); biggest > most*batchGrowMax {
 					t.Errorf("a batch of %d clicks, want at most %d", biggest, most*batchGrowMax)
 				}
-				time.Sleep(2 * time.Second) //nolint:forbidigo // the bubble's clock: a round with nothing to store
+				time.Sleep((busyIntervals + 1) * time.Second) //nolint:forbidigo // the bubble's clock: a round with nothing to store
 				caughtUp := len(sizes)
 				for n := range 2 * most {
 					journal.append(0, engine.Click{Link: engine.LinkID(n + 1)})
@@ -80,6 +80,57 @@ func TestBatchesGrowWhileTheWriterCatchesUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestMuchComesInLargeBatches has more than a batch come in each interval, and then less.
+func TestMuchComesInLargeBatches(t *testing.T) {
+	const most = 10
+	synctest.Test(t, func(t *testing.T) {
+		fake, journal := newFakeStore(), newFakeJournal(1)
+		var sizes []int
+		paced := &pacedStore{fake, func(clicks int) { sizes = append(sizes, clicks) }}
+		a, err := New(Config{
+			Journal: journal, Clicks: paced, Changes: &fakeLog{}, BatchMax: most, BatchInterval: time.Second,
+			Shards: 1, CacheBytes: 1 << 20, Links: fake, SetAside: func(engine.Click, error) error { return nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Start(t.Context())
+		time.Sleep(time.Second / 2) //nolint:forbidigo // the bubble's clock: what comes does so between two ticks
+		comes := 0
+		come := func(clicks, intervals int) []int {
+			sizes = nil
+			for range intervals {
+				for range clicks {
+					comes++
+					journal.append(0, engine.Click{Link: engine.LinkID(comes)})
+				}
+				time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
+			}
+			return sizes
+		}
+		come(most+2, 10) // until batches have grown
+		for _, n := range come(most+2, 9) {
+			if n != busyIntervals*(most+2) {
+				t.Errorf("a batch of %d clicks while much comes, want all those of %d intervals, %d", n, busyIntervals, busyIntervals*(most+2))
+			}
+		}
+		come(most-2, 10)
+		for _, n := range come(most-2, 9) {
+			if n != most-2 {
+				t.Errorf("a batch of %d clicks while little comes, want those of one interval, %d", n, most-2)
+			}
+		}
+		come(most+2, 10)
+		began := time.Now()
+		if err := a.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 0 || len(fake.clicks()) != comes {
+			t.Errorf("%d of %d clicks are stored %v after the stop, want all at once", len(fake.clicks()), comes, took)
+		}
+	})
 }
 
 // TestBatchesThatFailGetSmaller has a store that takes no more than a few clicks in the time that a batch has.

@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// watchMin is how long checkpoints are watched at the least; a busy process moves them each BatchInterval.
-	watchMin = 500 * time.Millisecond
+	// watchMin is how long checkpoints are watched at the least, and watchIntervals of BatchInterval where that is longer: a busy process
+	// moves them each busyIntervals.
+	watchMin       = 500 * time.Millisecond
+	watchIntervals = busyIntervals + 1
 	// watchMoves of the checkpoints tell a living process from the last batch of one that has just died.
 	watchMoves = 2
 )
@@ -32,7 +34,7 @@ func (w *writer) watch(ctx context.Context, stored map[int]engine.Position) (map
 	}
 	node := w.cfg.Journal.Node()
 	for range watchMoves {
-		quiet := time.NewTimer(max(2*w.cfg.BatchInterval, watchMin))
+		quiet := time.NewTimer(max(watchIntervals*w.cfg.BatchInterval, watchMin))
 		select {
 		case <-quiet.C:
 		case <-ctx.Done():

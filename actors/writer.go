@@ -25,9 +25,11 @@ type writer struct {
 	tell     func()
 
 	flushing  *flushed       // the flush under way, where its report goes; nil: none is
+	began     time.Time      // when the latest flush did
+	paused    bool           // before the latest flush
 	drained   []chan<- error // who waits for an empty journal; each has room for the answer
 	failures  int            // in a row
-	notBefore time.Time      // of the next flush, after a failure
+	notBefore time.Time      // of the next flush, after a failure or while much comes
 
 	// Owned by the flush under way.
 	known     bool              // positions are the store's
@@ -36,9 +38,10 @@ type writer struct {
 	// tried are the moves from where the lanes stand that may still come true: a database can finish a batch after whoever sent it has
 	// given up, and has asked where the lanes stand. There are as many at most as a batch has ends.
 	tried    map[engine.LaneMove]struct{}
-	first    int // the lane to read first, in turn
-	batchMax int // grows while catching up
-	limit    int // below batchMax while a refused click is looked for; 0: none is
+	first    int  // the lane to read first, in turn
+	batchMax int  // grows while much comes
+	behind   bool // the latest batch was full: what comes next is what it has left
+	limit    int  // below batchMax while a refused click is looked for; 0: none is
 	clicks   []engine.Click
 
 	batches   atomic.Int64
@@ -79,7 +82,10 @@ const (
 	drainTries = 3
 	// quickFlush is how fast a full batch must go for the next one to be twice as large.
 	quickFlush   = 300 * time.Millisecond
-	batchGrowMax = 4
+	batchGrowMax = 16
+	// busyIntervals of BatchInterval pass between two batches of BatchMax clicks or more: what comes meanwhile makes the next one larger, and
+	// a click in it costs less (BenchmarkWriterBatch).
+	busyIntervals = 3
 	// batchLeast clicks are tried, however often larger batches failed.
 	batchLeast = 100
 )
@@ -100,7 +106,7 @@ func (w *writer) Receive(m writerMessage) {
 		return
 	}
 	f := &flushed{}
-	w.flushing = f
+	w.flushing, w.began = f, w.cfg.Now()
 	w.stage.Go("writer", func() {
 		*f = w.flush()
 		w.mailbox.Post(writerMessage{flushed: f})
@@ -149,6 +155,9 @@ func (w *writer) report(f *flushed) {
 		if f.clicks == 0 && !f.more {
 			w.settle(nil)
 		}
+		if !f.more {
+			w.pause(f.clicks)
+		}
 		return
 	}
 	w.errors.Add(1)
@@ -162,6 +171,17 @@ func (w *writer) report(f *flushed) {
 	}
 	if w.failures >= drainTries || w.fenced.Load() {
 		w.settle(f.err)
+	}
+}
+
+// pause lets the next batch wait for more while at least BatchMax clicks come in each BatchInterval.
+func (w *writer) pause(clicks int) {
+	much := w.cfg.BatchMax
+	if w.paused {
+		much *= busyIntervals
+	}
+	if w.paused = clicks >= much && len(w.drained) == 0; w.paused {
+		w.notBefore = w.began.Add(busyIntervals*w.cfg.BatchInterval - w.cfg.BatchInterval/2) // between two ticks
 	}
 }
 
@@ -199,6 +219,7 @@ func (w *writer) flush() flushed {
 		return flushed{err: err}
 	}
 	if len(batch.Moves) == 0 {
+		w.batchMax = w.cfg.BatchMax
 		return flushed{}
 	}
 	start := time.Now()
@@ -208,7 +229,7 @@ func (w *writer) flush() flushed {
 	}
 	took := time.Since(start)
 	w.nanos.Add(int64(took))
-	w.adapt(full, took)
+	w.adapt(len(batch.Clicks), full, took)
 	// A batch that moved without clicks, or one of a search, says nothing about what comes behind it.
 	return flushed{clicks: len(batch.Clicks), more: full || w.limit > 0 || len(batch.Clicks) == 0}
 }
@@ -338,16 +359,18 @@ func (w *writer) isolate(ctx context.Context, batch *engine.ClickBatch, refusal 
 	return w.write(ctx, batch)
 }
 
-// adapt ends a search that has found nothing more, and lets full batches grow while the store keeps up.
-func (w *writer) adapt(full bool, took time.Duration) {
+// adapt ends a search that has found nothing more, and lets full batches grow while the store keeps up, until little comes.
+func (w *writer) adapt(clicks int, full bool, took time.Duration) {
+	rest := w.behind
+	w.behind = full
 	switch {
 	case w.limit > 0:
 		if w.limit *= 2; w.limit >= w.batchMax {
 			w.limit = 0
 		}
-	case !full:
-		w.batchMax = w.cfg.BatchMax
-	case took < quickFlush:
+	case full && took < quickFlush:
 		w.batchMax = min(w.batchMax*2, w.cfg.BatchMax*batchGrowMax)
+	case !full && !rest && clicks < w.cfg.BatchMax:
+		w.batchMax = w.cfg.BatchMax
 	}
 }

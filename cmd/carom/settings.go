@@ -83,8 +83,8 @@ type JournalSettings struct {
 	JournalBytes  setting.Size     `default:"2GiB" help:"Disk for clicks that are not in the store yet."`
 	JournalSync   string           `default:"1s" help:"When clicks are made safe against power loss: an interval, always, or off."`
 	JournalFull   string           `default:"drop" help:"What happens to a redirect whose click does not fit: drop the click, or refuse with 503."`
-	ClickBatchMax setting.Count    `default:"5000" help:"Clicks that go to the store in one transaction; up to four times as many while it catches up."`
-	ClickInterval setting.Duration `default:"200ms" help:"How long a click waits for others before it goes to the store."`
+	ClickBatchMax setting.Count    `default:"5000" help:"Clicks that go to the store in one transaction; up to sixteen times as many while much comes."`
+	ClickInterval setting.Duration `default:"200ms" help:"How long a click waits for others before it goes to the store; three times as long while batches are full."`
 }
 
 // LimitSettings are the rates a client is held to.
