@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // ErrorCode is the kind of a failure that a caller can act on. The edge has one table from codes to statuses.
@@ -24,23 +25,27 @@ const (
 	CodeInternal        ErrorCode = "internal"         // a fault of ours
 )
 
+// FieldErrorsMax are told of one request: a stranger's million wrong members are as much told by the first of them.
+const FieldErrorsMax = 20
+
 // Error is a failure with its kind, and a message that a client may read.
 type Error struct {
 	Code    ErrorCode
 	Message string
-	Fields  []FieldError // which fields, for CodeInvalid
+	Fields  []FieldError // which fields, for CodeInvalid; about FieldErrorsMax at most
 	Err     error        // the cause, for the log; may be nil
 }
 
 func (e *Error) Error() string {
-	msg := e.Message
+	var msg strings.Builder
+	msg.WriteString(e.Message)
 	for _, f := range e.Fields {
-		msg += "; " + f.Error()
+		msg.WriteString("; " + f.Error())
 	}
 	if e.Err != nil {
-		msg += ": " + e.Err.Error()
+		msg.WriteString(": " + e.Err.Error())
 	}
-	return msg
+	return msg.String()
 }
 
 func (e *Error) Unwrap() error { return e.Err }

@@ -71,8 +71,8 @@ func APIKeyOf(secret, name string, scopes []Scope, now, expires time.Time) (APIK
 		fields = append(fields, FieldError{Field: "scopes", Detail: fmt.Sprintf("is empty; give at least one of %v", Scopes())})
 	}
 	for _, s := range scopes {
-		if !slices.Contains(Scopes(), s) {
-			fields = append(fields, FieldError{Field: "scopes", Detail: fmt.Sprintf("has %q; accepted are %v", s, Scopes())})
+		if !slices.Contains(Scopes(), s) && len(fields) < FieldErrorsMax {
+			fields = append(fields, FieldError{Field: "scopes", Detail: fmt.Sprintf("has %.40q; accepted are %v", s, Scopes())})
 		}
 	}
 	if !expires.IsZero() && !expires.After(now) {

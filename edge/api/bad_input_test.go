@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +33,25 @@ func TestBadTargets(t *testing.T) {
 	}
 	if n := len(f.store.links); n != 2 {
 		t.Errorf("%d links were stored, want 2", n)
+	}
+}
+
+// TestManyWrongMembersAreToldInPart sends as many as a body has room for: it is an answer and a line of the log, and no more.
+func TestManyWrongMembersAreToldInPart(t *testing.T) {
+	f := newFixture(t, nil)
+	var members, scopes strings.Builder
+	for n := range 60_000 {
+		fmt.Fprintf(&members, `,"m%d":1`, n)
+		fmt.Fprintf(&scopes, `,"s%d"`, n)
+	}
+	for path, body := range map[string]string{
+		"/shorten": `{"url":"https://example.com"` + members.String() + `}`,
+		"/keys":    `{"name":"n","scopes":["links:read"` + scopes.String() + `]}`,
+	} {
+		got := f.ask(t, "POST", path, body)
+		if n := len(got.fields(t)); got.status != 422 || n != engine.FieldErrorsMax || len(got.body) > 8<<10 {
+			t.Errorf("%s = %d with %d fields in %d bytes, want 422 with %d in few", path, got.status, n, len(got.body), engine.FieldErrorsMax)
+		}
 	}
 }
 

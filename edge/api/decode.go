@@ -46,7 +46,8 @@ func (r *request) bodyType(accepted ...string) (string, error) {
 // member's name.
 type fields map[string]func(jsontext.Value) error
 
-// decode takes a JSON object apart. Every member that is unknown or has a wrong value is told, not only the first.
+// decode takes a JSON object apart. Every member that is unknown or has a wrong value is told, not only the first; but the rest is not looked
+// at once there are engine.FieldErrorsMax.
 func decode(body []byte, known fields) error {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(body))
 	if dec.PeekKind() != '{' {
@@ -60,6 +61,9 @@ func decode(body []byte, known fields) error {
 	}
 	var wrong []engine.FieldError
 	for dec.PeekKind() != '}' {
+		if len(wrong) >= engine.FieldErrorsMax {
+			return notAccepted(wrong)
+		}
 		name, err := dec.ReadToken()
 		if err != nil {
 			return malformed(err)
@@ -85,9 +89,13 @@ func decode(body []byte, known fields) error {
 		return engine.Errorf(engine.CodeMalformed, "the body goes on after its JSON object, at byte %d", dec.InputOffset())
 	}
 	if len(wrong) > 0 {
-		return &engine.Error{Code: engine.CodeInvalid, Message: "the body has members that are not accepted", Fields: wrong}
+		return notAccepted(wrong)
 	}
 	return nil
+}
+
+func notAccepted(wrong []engine.FieldError) error {
+	return &engine.Error{Code: engine.CodeInvalid, Message: "the body has members that are not accepted", Fields: wrong}
 }
 
 // malformed tells what is wrong with the syntax. A name that stands twice has good syntax but no meaning.

@@ -166,13 +166,20 @@ func rolledBack(err error) bool {
 	return strings.HasPrefix(sqlState(err), "40") && sqlState(err) != "40003" || errors.Is(err, pgx.ErrTxCommitRollback)
 }
 
-// refusedContent reports whether the server refused a value: class 22 is data exceptions, 23 constraints.
+// refusedContent reports whether the server refused a value: class 22 is data exceptions, 23 constraints. It is not the value's fault when a
+// row is on its way to the default partition while its day gets one: that has the code of a check, and names no constraint.
 func refusedContent(err error) bool {
-	code := sqlState(err)
-	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23")
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || refused.Code == checkViolation && refused.ConstraintName == "" {
+		return false
+	}
+	return strings.HasPrefix(refused.Code, "22") || strings.HasPrefix(refused.Code, "23")
 }
 
-const foreignKeyViolation = "23503"
+const (
+	foreignKeyViolation = "23503"
+	checkViolation      = "23514"
+)
 
 // scan reads all rows of a query.
 func scan(ctx context.Context, db querier, fn func(pgx.Rows) error, text string, args ...any) error {

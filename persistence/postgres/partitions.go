@@ -27,16 +27,21 @@ const day = 24 * time.Hour
 
 // MaintainPartitions makes the partitions of yesterday to three days ahead, drops those that are wholly older than the retention,
 // forgets expired idempotency keys and leases, and folds the rollups that wait. To be called every hour or so; instances may do so at the same time. Clicks
-// of a day without a partition wait in the default one and are moved when their partition is made.
+// of a day without a partition wait in the default one and are moved when their partition is made. What is old is so by the database's clock,
+// too: an instance whose clock is ahead must not drop what the others keep.
 func (s *Store) MaintainPartitions(ctx context.Context, now time.Time) error {
+	there, clock, err := s.partitions(ctx)
+	if err != nil {
+		return err
+	}
+	sure := now.UTC() // at least so late it is
+	if clock.Before(sure) {
+		sure = clock
+	}
 	today := now.UTC().Truncate(day)
 	var oldest time.Time // the first day that is kept
 	if s.cfg.ClickRetention != 0 {
-		oldest = now.UTC().Add(-s.cfg.ClickRetention).Truncate(day)
-	}
-	there, err := s.partitions(ctx)
-	if err != nil {
-		return err
+		oldest = sure.Add(-s.cfg.ClickRetention).Truncate(day)
 	}
 	var errs []error
 	for d := today.Add(-day); !d.After(today.Add(partitionsAhead * day)); d = d.Add(day) {
@@ -55,16 +60,19 @@ func (s *Store) MaintainPartitions(ctx context.Context, now time.Time) error {
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, "DELETE FROM idempotency WHERE created_at <= $1", now.Add(-engine.IdempotencyTTL))
+		_, err := tx.Exec(ctx, "DELETE FROM idempotency WHERE created_at <= $1", sure.Add(-engine.IdempotencyTTL))
 		return err
 	}))
 	return errors.Join(append(errs, s.expireLeases(ctx), s.foldAll(ctx))...)
 }
 
-// partitions reads which days have one.
-func (s *Store) partitions(ctx context.Context) (map[time.Time]bool, error) {
-	days := map[time.Time]bool{}
-	err := s.read(ctx, "read the partitions", func(ctx context.Context, conn *pgx.Conn) error {
+// partitions reads which days have one, and the database's clock.
+func (s *Store) partitions(ctx context.Context) (days map[time.Time]bool, clock time.Time, err error) {
+	days = map[time.Time]bool{}
+	err = s.read(ctx, "read the partitions", func(ctx context.Context, conn *pgx.Conn) error {
+		if err := conn.QueryRow(ctx, "SELECT now()").Scan(&clock); err != nil {
+			return err
+		}
 		return scan(ctx, conn, func(rows pgx.Rows) error {
 			var name string
 			if err := rows.Scan(&name); err != nil {
@@ -76,7 +84,7 @@ func (s *Store) partitions(ctx context.Context) (map[time.Time]bool, error) {
 			return nil
 		}, "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'clicks'::regclass")
 	})
-	return days, err
+	return days, clock.UTC(), err
 }
 
 // makePartition attaches a table that was made apart, since CREATE TABLE ... PARTITION OF would lock the whole of clicks

@@ -205,6 +205,76 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
+// TestClockAheadForgetsNoClicks has an instance of next year look after the partitions.
+func TestClockAheadForgetsNoClicks(t *testing.T) {
+	t.Parallel()
+	url := database(t)
+	s := open(t, postgres.Config{URL: url, ClickRetention: 30 * 24 * time.Hour})
+	clicks := clicksOf(0, 2)
+	now := time.Now()
+	for i, at := range []time.Time{now, now.Add(-40 * 24 * time.Hour)} {
+		clicks[i].At = at.UnixMicro()
+	}
+	if err := s.WriteClicks(t.Context(), &engine.ClickBatch{Node: node, Moves: []engine.LaneMove{{Lane: 0, To: 2}}, Clicks: clicks}); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []time.Time{now, now.Add(365 * 24 * time.Hour)} {
+		if err := s.MaintainPartitions(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := rowsIn(t, url, "clicks"); n != 1 {
+		t.Errorf("%d clicks are kept, want the one that is young by the database's clock", n)
+	}
+}
+
+// TestClickWhoseDayGetsItsPartitionIsNotRefused has a click be on its way to the default partition when that may no longer take it.
+func TestClickWhoseDayGetsItsPartitionIsNotRefused(t *testing.T) {
+	t.Parallel()
+	url := database(t)
+	s := open(t, postgres.Config{URL: url})
+	clicks := clicksOf(0, 1)
+	clicks[0].At = time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC).UnixMicro()
+	batch := &engine.ClickBatch{Node: node, Moves: []engine.LaneMove{{Lane: 0, To: 1}}, Clicks: clicks}
+	making, err := connect(t, url).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"CREATE TABLE clicks_20260310 (LIKE clicks INCLUDING ALL)",
+		"ALTER TABLE clicks ATTACH PARTITION clicks_20260310 FOR VALUES FROM ('2026-03-10T00:00:00Z') TO ('2026-03-11T00:00:00Z')",
+	} {
+		if _, err := making.Exec(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.WriteClicks(t.Context(), batch) }()
+	watcher := connect(t, url)
+	for waits := false; !waits; {
+		select {
+		case err := <-done:
+			t.Fatalf("WriteClicks = %v while the partition was made, want that it waits", err)
+		default:
+		}
+		if err := watcher.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'COPY%')`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := making.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err = <-done
+	if _, refused := errors.AsType[*engine.RejectedError](err); refused || err == nil {
+		t.Errorf("WriteClicks = %v, want an error that is not the click's", err)
+	}
+	if err := s.WriteClicks(t.Context(), batch); err != nil {
+		t.Errorf("WriteClicks once the partition was there = %v", err)
+	}
+	wantStoredOnce(t, url, 1)
+}
+
 func TestRefusedClicksAreTold(t *testing.T) {
 	t.Parallel()
 	url := database(t)
