@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,8 +88,20 @@ func TestMuchComesInLargeBatches(t *testing.T) {
 	const most = 10
 	synctest.Test(t, func(t *testing.T) {
 		fake, journal := newFakeStore(), newFakeJournal(1)
-		var sizes []int
-		paced := &pacedStore{fake, func(clicks int) { sizes = append(sizes, clicks) }}
+		var mu sync.Mutex
+		var sizes []int // guarded by mu
+		paced := &pacedStore{fake, func(clicks int) {
+			mu.Lock()
+			defer mu.Unlock()
+			sizes = append(sizes, clicks)
+		}}
+		take := func() []int {
+			mu.Lock()
+			defer mu.Unlock()
+			taken := sizes
+			sizes = nil
+			return taken
+		}
 		a, err := New(Config{
 			Journal: journal, Clicks: paced, Changes: &fakeLog{}, BatchMax: most, BatchInterval: time.Second,
 			Shards: 1, CacheBytes: 1 << 20, Links: fake, SetAside: func(engine.Click, error) error { return nil },
@@ -100,7 +113,7 @@ func TestMuchComesInLargeBatches(t *testing.T) {
 		time.Sleep(time.Second / 2) //nolint:forbidigo // the bubble's clock: what comes does so between two ticks
 		comes := 0
 		come := func(clicks, intervals int) []int {
-			sizes = nil
+			take()
 			for range intervals {
 				for range clicks {
 					comes++
@@ -108,7 +121,7 @@ func TestMuchComesInLargeBatches(t *testing.T) {
 				}
 				time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 			}
-			return sizes
+			return take()
 		}
 		come(most+2, 10) // until batches have grown
 		for _, n := range come(most+2, 9) {

@@ -40,7 +40,7 @@ type writer struct {
 	tried    map[engine.LaneMove]struct{}
 	first    int  // the lane to read first, in turn
 	batchMax int  // grows while much comes
-	behind   bool // the latest batch was full: what comes next is what it has left
+	behind   bool // the latest batch was full: what comes next is what it has left over
 	limit    int  // below batchMax while a refused click is looked for; 0: none is
 	clicks   []engine.Click
 
@@ -152,12 +152,13 @@ func (w *writer) report(f *flushed) {
 		}
 		w.failures = 0
 		w.lastError.Store(nil)
-		if f.clicks == 0 && !f.more {
+		if f.more {
+			return
+		}
+		if f.clicks == 0 {
 			w.settle(nil)
 		}
-		if !f.more {
-			w.pause(f.clicks)
-		}
+		w.pause(f.clicks)
 		return
 	}
 	w.errors.Add(1)
@@ -361,7 +362,7 @@ func (w *writer) isolate(ctx context.Context, batch *engine.ClickBatch, refusal 
 
 // adapt ends a search that has found nothing more, and lets full batches grow while the store keeps up, until little comes.
 func (w *writer) adapt(clicks int, full bool, took time.Duration) {
-	rest := w.behind
+	leftover := w.behind
 	w.behind = full
 	switch {
 	case w.limit > 0:
@@ -370,7 +371,7 @@ func (w *writer) adapt(clicks int, full bool, took time.Duration) {
 		}
 	case full && took < quickFlush:
 		w.batchMax = min(w.batchMax*2, w.cfg.BatchMax*batchGrowMax)
-	case !full && !rest && clicks < w.cfg.BatchMax:
+	case !full && !leftover && clicks < w.cfg.BatchMax:
 		w.batchMax = w.cfg.BatchMax
 	}
 }

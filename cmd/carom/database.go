@@ -38,6 +38,7 @@ const (
 // start prepares the database and calls prepared when that is done, on the keeper's own goroutine, as often as it takes until both
 // return nil. It waits for the first try while the database answers, and reports whether all was done by then.
 func (k *databaseKeeper) start(ctx context.Context, prepared func(context.Context) error) bool {
+	stopped := ctx
 	ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	first := make(chan error, 1)
 	k.done.Go(func() {
@@ -57,14 +58,17 @@ func (k *databaseKeeper) start(ctx context.Context, prepared func(context.Contex
 		k.log.Info("database is there")
 		k.maintain(ctx)
 	})
-	err := k.await(ctx, first)
-	if err != nil {
+	err := k.await(stopped, first)
+	switch {
+	case errors.Is(err, errPrepareLate):
+		k.log.Warn("database answers and is not prepared yet, as a migration or its lock takes long; starting without it")
+	case stopped.Err() == nil && err != nil:
 		k.log.Warn("database is away; starting without it", "err", err)
 	}
 	return err == nil
 }
 
-// await waits for the first try.
+// await waits for the first try, or the end of ctx.
 func (k *databaseKeeper) await(ctx context.Context, first <-chan error) error {
 	began := time.Now()
 	late := time.NewTicker(prepareWait)
@@ -73,6 +77,8 @@ func (k *databaseKeeper) await(ctx context.Context, first <-chan error) error {
 		select {
 		case err := <-first:
 			return err
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the database: %w", context.Cause(ctx))
 		case <-late.C:
 		}
 		ask, cancel := context.WithTimeout(ctx, prepareWait/2)
@@ -87,7 +93,7 @@ func (k *databaseKeeper) await(ctx context.Context, first <-chan error) error {
 	}
 }
 
-var errPrepareLate = errors.New("it is not prepared yet")
+var errPrepareLate = errors.New("the database is not prepared yet")
 
 func (k *databaseKeeper) prepare(ctx context.Context, prepared func(context.Context) error) error {
 	if err := k.store.Prepare(ctx); err != nil {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/carom-dev/carom/actors"
@@ -133,6 +134,7 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	}
 	var server *edge.Server
 	var management *api.API
+	var listening atomic.Bool
 	figures := &gauges{
 		actors: acting.Stats, journal: clicks.Stats, edge: func() edge.Stats { return server.Stats() },
 		api: func() []api.RouteStats { return management.Routes() }, health: func() ([]api.PartHealth, bool) { return management.Health() },
@@ -154,7 +156,7 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	}
 	management, err = api.New(api.Config{
 		Links: store, Keys: keys, Clicks: store, Announcer: acting,
-		Checks: checks, Ready: func() bool { return server.Ready() }, Metrics: figures.write,
+		Checks: checks, Ready: func() bool { return listening.Load() && server.Ready() }, Metrics: figures.write,
 		Node: named.Node(), BaseURL: s.BaseURL, Targets: s.policy(),
 		Rate: s.RateLimitAPI.Rate, WriteRate: s.RateLimitWrites.Rate, TrustedProxies: s.TrustedProxies.List, IDs: ids, Logger: log, Tracer: tracer, Took: took,
 		Share: acting.RateShare, Now: clock(),
@@ -167,7 +169,8 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 		Shards: int(s.Shards), HomeURL: s.HomeURL, TrustedProxies: s.TrustedProxies.List, ProxyProtocol: s.ProxyProtocol,
 		RefuseUnrecorded: s.JournalFull == "refuse", UnknownRate: s.RateLimitUnknown.Rate, RedirectRate: s.RateLimitRedirects.Rate,
 		Listeners: int(s.Listeners), Concurrency: int(s.ConnectionsMax), DrainDelay: time.Duration(s.DrainDelay),
-		Share: acting.RateShare,
+		DrainTimeout: time.Duration(s.ShutdownTimeout) / 2, // the other half is for the clicks
+		Share:        acting.RateShare,
 	})
 	if err != nil {
 		return err
@@ -201,6 +204,7 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
+	listening.Store(true)
 	address := listeners[0].Addr().String()
 	t.showBanner(s, address, secret)
 	log.Info("listening", "addr", address)

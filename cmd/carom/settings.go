@@ -98,7 +98,7 @@ type LimitSettings struct {
 // ShutdownSettings bound the end.
 type ShutdownSettings struct {
 	DrainDelay      setting.Duration `default:"0s" help:"How long Carom answers on after it has said that it is not ready, so that balancers notice."`
-	ShutdownTimeout setting.Duration `default:"30s" help:"How long requests and clicks under way are waited for."`
+	ShutdownTimeout setting.Duration `default:"30s" help:"How long requests and clicks under way are waited for; requests for half of it."`
 }
 
 // LogSettings say what is written about the process.

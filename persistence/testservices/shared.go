@@ -179,6 +179,23 @@ func (s *Shared) databaseURL(name string) string {
 	return u.String()
 }
 
+// Hold runs a statement on a connection of its own to a database's URL, which stays until the test ends: so does what it locks.
+func Hold(tb testing.TB, url, text string, args ...any) {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := conn.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	if _, err := conn.Exec(tb.Context(), text, args...); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 func (s *Shared) exec(sql string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()

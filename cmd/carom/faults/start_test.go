@@ -1,10 +1,19 @@
 package faults_test
 
 import (
+	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/carom-dev/carom/loadtest/program"
 	"github.com/carom-dev/carom/persistence/testservices"
 )
 
@@ -57,6 +66,56 @@ func TestPostgresAwayAtStart(t *testing.T) {
 			waitHealth(t, i, "feed", "pass")
 			stop(t, i)
 		})
+	}
+}
+
+// TestMigrationThatTakesLong has a start wait for another one's migration: it is not ready, as nothing listens for visitors yet, and ends when told.
+func TestMigrationThatTakesLong(t *testing.T) {
+	t.Parallel()
+	database := services.Database(t, "", nil)
+	testservices.Hold(t, database, "SELECT pg_advisory_lock($1)", lock.DefaultLockID)
+	log := &program.Tail{}
+	cmd := exec.CommandContext(t.Context(), caromBinary, "serve")
+	cmd.Env = append(os.Environ(), "CAROM_LISTEN=127.0.0.1:0", "CAROM_ADMIN_LISTEN=127.0.0.1:0", "CAROM_DATA_DIR="+t.TempDir(), "CAROM_LOG_FORMAT=json", onDatabase(database))
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_ = cmd.Wait()
+	}()
+	admin := regexp.MustCompile(`"admin listening","addr":"([^"]+)"`)
+	var at []string
+	until(t, "the admin listener is there", func() bool {
+		at = admin.FindStringSubmatch(log.String())
+		return at != nil
+	})
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+at[1]+"/health/ready", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asking := &http.Client{Timeout: patience}
+	answer, err := asking.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	asking.CloseIdleConnections()
+	if answer.StatusCode != 503 {
+		t.Errorf("ready before it listens: %d, want 503", answer.StatusCode)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-gone: // with 1, as the journal could not be emptied into a database without tables
+	case <-time.After(patience):
+		t.Error("it goes on")
+	}
+	if said := log.String(); strings.Contains(said, "starting without it") || !strings.Contains(said, `"stopping"`) {
+		t.Errorf("it did not end at once; its log:\n%s", said)
 	}
 }
 
