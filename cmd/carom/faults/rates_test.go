@@ -153,8 +153,8 @@ func spendTogether(t *testing.T, instances []*instance, clients int, pace time.D
 	return allowed, asked, time.Since(began)
 }
 
-// keyed makes a key, and a request with it. The limit is on who makes keys, too: half of it before the instances know of each other, and
-// less while one of them does.
+// keyed makes a key, and a request with it. Who makes keys is limited, too, and to a part of the limit until the instances exchange what is
+// spent.
 func keyed(t *testing.T, i *instance, name string) []byte {
 	t.Helper()
 	var a answer
