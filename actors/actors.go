@@ -178,9 +178,9 @@ func (a *Actors) join() {
 	a.feed = &feed{
 		cfg: &a.cfg, node: a.cfg.Journal.Node(), stage: a.stage, peers: map[engine.NodeID]*peer{}, pending: map[uint64]*announcement{},
 		apply: func(changes []engine.Change, then func()) { a.apply(changes, nil, then) },
-		distrust: func() {
+		distrust: func(regressed bool) {
 			for _, s := range a.shards {
-				s.mailbox.Post(shardMessage{kind: kindDistrust})
+				s.mailbox.Post(shardMessage{kind: kindDistrust, regressed: regressed})
 			}
 		},
 		recalled: func(changes []engine.Change) {

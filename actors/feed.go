@@ -17,15 +17,19 @@ type feed struct {
 	node    engine.NodeID
 	stage   *stage.Stage
 	mailbox *stage.Mailbox[feedMessage]
-	// apply has the shards take changes over and calls then when all are in force; distrust makes all that is published stale.
+	// apply has the shards take changes over and calls then when all are in force; distrust makes all that is published stale, and
+	// ends the accounts of visits, too, where the store went back in time.
 	apply    func(changes []engine.Change, then func())
-	distrust func()
+	distrust func(regressed bool)
 	// recalled has the shards give back what they hold of the links' visits and do not use.
 	recalled func(changes []engine.Change)
 
 	// Owned by the actor.
 	located   bool           // position is known
 	position  engine.AuditID // of the change log: everything up to here has been applied
+	known     landmarks      // by which a log of an earlier state is told
+	astray    bool           // the store went back in time, and the position is not known again yet
+	heedless  time.Time      // until when other instances are not believed that the store went back
 	polling   bool
 	pollAgain bool
 	polledAt  time.Time
@@ -41,6 +45,9 @@ type feed struct {
 	live     atomic.Int64 // instances, this one included; as last known while the bus is away
 	overflow atomic.Bool  // messages from the bus were lost for want of room
 	logError atomic.Pointer[string]
+	notice   atomic.Pointer[string] // what an operator should know although edits arrive
+
+	regressions atomic.Int64 // how often the store was seen to have gone back in time
 
 	published atomic.Int64
 	received  atomic.Int64
@@ -189,6 +196,7 @@ func (f *feed) heard(m *engine.BusMessage) {
 		f.follow(p, m.Sequence, m.Sequence)
 	case engine.BusChange:
 		f.follow(p, m.Sequence, m.Sequence-1)
+		f.known.heard = latest(f.known.heard, m.Changes)
 		f.take(m.Changes, func() {
 			f.mailbox.Post(feedMessage{ack: &engine.BusMessage{Kind: engine.BusAck, To: m.From, Sequence: m.Sequence}})
 		})
@@ -229,6 +237,7 @@ func (f *feed) take(changes []engine.Change, then func()) {
 func (f *feed) announce(a *announcement) {
 	now := f.cfg.Now()
 	f.sequence++
+	f.known.made = latest(f.known.made, a.changes)
 	kind, changes := engine.BusChange, a.changes
 	if len(changes) > listMax {
 		kind, changes = engine.BusPoll, nil
@@ -375,6 +384,9 @@ func (f *feed) health(context.Context) engine.Health {
 	}
 	if f.cfg.Bus != nil && !f.healthy.Load() {
 		return engine.Health{Status: engine.HealthWarn, Reason: "the bus is silent; edits of other instances arrive within three seconds, from the change log"}
+	}
+	if notice := f.notice.Load(); notice != nil {
+		return engine.Health{Status: engine.HealthWarn, Reason: *notice}
 	}
 	return engine.Health{Status: engine.HealthPass}
 }

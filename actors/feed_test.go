@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,7 @@ import (
 type fakeLog struct {
 	mu      sync.Mutex
 	changes []engine.Change
+	lost    int // so many changes have been taken out, the oldest ones
 	away    bool
 	reads   atomic.Int64
 }
@@ -37,7 +39,8 @@ func (l *fakeLog) ChangesSince(_ context.Context, after engine.AuditID, limit in
 	if l.away {
 		return nil, errAway
 	}
-	return slices.Clone(l.changes[after:min(int(after)+limit, len(l.changes))]), nil
+	from := min(max(int(after), l.lost), len(l.changes))
+	return slices.Clone(l.changes[from:min(from+limit, len(l.changes))]), nil
 }
 
 func (l *fakeLog) LastChange(context.Context) (engine.AuditID, error) {
@@ -143,6 +146,14 @@ func (c *cluster) edit(i int, code string, version uint64) engine.Propagation {
 	return c.instances[i].Announce(context.Background(), l, change)
 }
 
+// goBack takes what came behind the log's first changes out of it, and gives the link the state that it had then.
+func (c *cluster) goBack(first int, l engine.Link) {
+	c.log.mu.Lock()
+	c.log.changes = c.log.changes[:first:first]
+	c.log.mu.Unlock()
+	c.store.set(l)
+}
+
 func target(a *Actors, code string) string {
 	return string(resolve(a, code, engine.VisitCounted).Target)
 }
@@ -206,6 +217,119 @@ func TestEditsArriveWithoutABus(t *testing.T) {
 		t.Errorf("Propagation = %+v, want what is known: 1 of 1", p)
 	}
 	until(t, "the link arrives by the change log", func() bool { return target(c.instances[1], "a") != "" })
+}
+
+// TestAStoreThatWentBackIsReadAgain holds that instances serve what the store says once it has gone back in time, and what is edited then,
+// although changes have numbers, and links versions, that were there before.
+func TestAStoreThatWentBackIsReadAgain(t *testing.T) {
+	for _, withBus := range []bool{true, false} {
+		t.Run(fmt.Sprintf("bus %v", withBus), func(t *testing.T) {
+			c := startCluster(t, 2, withBus)
+			c.edit(0, "a", 1)
+			kept := makeLink("a", 1)
+			kept.Target = "https://example.com/a/1"
+			for version := uint64(2); version <= 5; version++ {
+				c.edit(0, "a", version)
+			}
+			for _, a := range c.instances {
+				until(t, "the edits arrive", func() bool { return target(a, "a") == "https://example.com/a/5" })
+				polls := a.feed.polls.Load()
+				until(t, "the log is read up to them", func() bool { return a.feed.polls.Load() > polls+1 })
+			}
+			c.goBack(1, kept)
+			for _, a := range c.instances {
+				until(t, "the state that is kept is served", func() bool { return target(a, "a") == kept.Target })
+				if h := a.feed.health(t.Context()); h.Status != engine.HealthWarn || !strings.Contains(h.Reason, "went back") {
+					t.Errorf("health says %+v, want a warning that the database went back", h)
+				}
+			}
+			l := kept
+			l.Version, l.Target = 2, "https://example.com/again"
+			c.store.set(l)
+			c.instances[0].Announce(context.Background(), l, c.log.add(engine.Change{Link: l.ID, Key: l.Key(), Version: 2}))
+			for _, a := range c.instances {
+				until(t, "an edit behind it is served", func() bool { return target(a, "a") == l.Target })
+			}
+		})
+	}
+}
+
+// TestAnEditThatOnlyTheBusToldOfIsMissed holds that a change is missed in the log that has not been read up to it.
+func TestAnEditThatOnlyTheBusToldOfIsMissed(t *testing.T) {
+	first, told := engine.Change{ID: 1, Link: 1, Version: 1}, engine.Change{ID: 3, Link: 2, Version: 7}
+	other := told
+	other.Version = 8
+	full := make([]engine.Change, pollPage)
+	for i := range full {
+		full[i] = engine.Change{ID: engine.AuditID(i + 1), Link: 1, Version: 1}
+	}
+	for name, tc := range map[string]struct {
+		from  engine.AuditID
+		page  []engine.Change
+		known *engine.Change
+		want  bool
+	}{
+		"nothing is known of an empty log": {1, nil, nil, false},
+		"it is there":                      {1, []engine.Change{first, {ID: 2}, told}, &told, false},
+		"it was read long ago":             {9, []engine.Change{{ID: 9}}, &told, false},
+		"a later page has it":              {1, full, &engine.Change{ID: pollPage + 5, Link: 9, Version: 9}, false},
+		"the log is empty":                 {1, nil, &first, true},
+		"the log ends before it":           {1, []engine.Change{first, {ID: 2}}, &told, true},
+		"another one is in its place":      {1, []engine.Change{first, {ID: 2}, other}, &told, true},
+	} {
+		p := &polled{from: tc.from, changes: tc.page}
+		if got := p.lacks(tc.known); got != tc.want {
+			t.Errorf("%s: lacks() = %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+// TestEditsOfAnotherDatabaseAreBelievedOnce holds that instances of another database on the same bus, whose edits are in no log here, don't
+// have everything read again and again, and that this database's going back is noticed meanwhile.
+func TestEditsOfAnotherDatabaseAreBelievedOnce(t *testing.T) {
+	c := startCluster(t, 1, true)
+	a := c.instances[0]
+	c.edit(0, "a", 1)
+	polled := func() {
+		polls := a.feed.polls.Load()
+		until(t, "the log is read", func() bool { return a.feed.polls.Load() > polls+1 })
+	}
+	for sequence := uint64(1); sequence <= 5; sequence++ {
+		a.feed.hear(engine.BusMessage{From: "stranger", Kind: engine.BusChange, Sequence: sequence, Changes: []engine.Change{{ID: engine.AuditID(100 * sequence), Link: 77, Version: 1}}})
+		polled()
+	}
+	if n := a.feed.regressions.Load(); n != 1 {
+		t.Errorf("the store is said to have gone back %d times, want once", n)
+	}
+	if h := a.feed.health(t.Context()); h.Status != engine.HealthWarn || !strings.Contains(h.Reason, "--redis-prefix") {
+		t.Errorf("health says %+v, want a warning that names the prefix", h)
+	}
+	c.goBack(0, makeLink("a", 1))
+	until(t, "the store's going back is noticed", func() bool { return a.feed.regressions.Load() == 2 })
+}
+
+// TestALogThatLostOldChangesIsReadOn holds that a log somebody has emptied by hand is noticed once.
+func TestALogThatLostOldChangesIsReadOn(t *testing.T) {
+	c := startCluster(t, 1, false)
+	a := c.instances[0]
+	c.edit(0, "a", 1)
+	c.edit(0, "a", 2)
+	polls := a.feed.polls.Load()
+	until(t, "the log is read", func() bool { return a.feed.polls.Load() > polls+1 })
+	c.log.mu.Lock()
+	c.log.lost = 2
+	c.log.mu.Unlock()
+	until(t, "it is noticed", func() bool { return a.feed.regressions.Load() > 0 })
+	polls = a.feed.polls.Load()
+	until(t, "the log is read on", func() bool { return a.feed.polls.Load() > polls+3 })
+	if n := a.feed.regressions.Load(); n != 1 {
+		t.Errorf("the store is said to have gone back %d times, want once", n)
+	}
+	l := makeLink("a", 3)
+	l.Target = "https://example.com/elsewhere"
+	c.store.set(l)
+	c.log.add(engine.Change{Link: l.ID, Key: l.Key(), Version: 3})
+	until(t, "an edit elsewhere arrives", func() bool { return target(a, "a") == l.Target })
 }
 
 // TestAnInstanceHeardOfOnASilentBusCounts holds that an answer never names more confirmations than instances: one that was heard of

@@ -64,6 +64,8 @@ type shardMessage struct {
 	loaded *loadResult   // loaded
 	leased *leaseResult  // leased
 	then   func()        // changed, release: called when it is in force, on the actor's goroutine
+
+	regressed bool // distrust: the store went back in time
 }
 
 type messageKind uint8
@@ -126,7 +128,7 @@ func (s *shard) Receive(m shardMessage) {
 	case kindRefund:
 		s.refund(m.id)
 	case kindDistrust:
-		s.distrust()
+		s.distrust(m.regressed)
 	case kindSweep:
 		s.sweepAccounts()
 	case kindRelease:
@@ -154,7 +156,7 @@ func (s *shard) Failed(m shardMessage) {
 		s.doubt(m.change)
 		m.then()
 	case kindDistrust:
-		s.distrust()
+		s.distrust(m.regressed)
 	case kindRelease:
 		defer m.then()
 		s.releaseAll()
@@ -317,13 +319,26 @@ func (s *shard) publish(key engine.Key, link *engine.Link, second int64) {
 }
 
 // distrust has all that is published read again when it is asked for, and all that is being read, too: changes before this
-// moment may have been missed.
-func (s *shard) distrust() {
+// moment may have been missed. Where the store went back in time, accounts end, too: their visits were taken of a state that is no more, and
+// the number of a link that is lost may be another's.
+func (s *shard) distrust(regressed bool) {
 	// Stamps are whole seconds: what was read within this one may be from before.
 	s.trusted = s.now() + 1
 	s.table.Distrust(s.trusted)
 	for _, l := range s.waiting {
 		l.distrusted = true
+		if regressed {
+			l.leastVersion = 0 // which may never come again
+		}
+	}
+	if !regressed {
+		return
+	}
+	for id, a := range s.accounts {
+		s.table.Remove(a.key)
+		for _, w := range s.close(id) {
+			s.lookup(a.key, w)
+		}
 	}
 }
 

@@ -104,6 +104,7 @@ type FeedStats struct {
 	Lost                int64            // messages that could not be sent
 	Resyncs             int64            // readings of the change log out of turn, as something may have been missed
 	LogAway             bool             // the change log can't be read
+	Regressions         int64            // how often the change log showed that the store had gone back in time
 	Applied             int64            // changes of other instances, from the bus and from the log
 	Unconfirmed         int64            // edits that were answered before all instances had confirmed them
 	LastChange          time.Time        // when the latest change was applied or announced; zero: none was
@@ -161,7 +162,7 @@ func (a *Actors) Stats() Stats {
 		st.Feed = FeedStats{
 			Live: f.live.Load(), Healthy: f.healthy.Load(), Published: f.published.Load(), Received: f.received.Load(),
 			Polls: f.polls.Load(), Gaps: f.gaps.Load(), Recalls: f.recalls.Load(), Lost: f.lost.Load(), Resyncs: f.resyncs.Load(),
-			LogAway: f.logError.Load() != nil, Applied: f.applied.Load(), Unconfirmed: f.unsure.Load(), Spread: f.spread.Snapshot(),
+			LogAway: f.logError.Load() != nil, Regressions: f.regressions.Load(), Applied: f.applied.Load(), Unconfirmed: f.unsure.Load(), Spread: f.spread.Snapshot(),
 		}
 		if at := f.appliedAt.Load(); at != 0 {
 			st.Feed.LastChange = time.Unix(0, at)

@@ -140,6 +140,7 @@ func feedMetrics() []family {
 		count("carom_actors_feed_gaps_total", "Times that another's numbers showed that a message was lost.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Gaps) }),
 		count("carom_actors_feed_recalls_total", "Times that the other instances were asked to give idle visits of a link back.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Recalls) }),
 		count("carom_actors_feed_resyncs_total", "Readings of the change log out of turn, as something may have been missed.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Resyncs) }),
+		count("carom_actors_feed_regressions_total", "Times that the change log showed that the database had gone back to an earlier state.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Regressions) }),
 		count("carom_actors_feed_polls_total", "Readings of the change log.", func(s *scrape) uint64 { return uint64(s.actors.Feed.Polls) }),
 	}
 }

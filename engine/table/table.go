@@ -166,22 +166,16 @@ func (t *Table) Get(key engine.Key) (e Entry, ok bool) {
 }
 
 // Put publishes l under key, or with a nil l that there is no such link, as read from the store at now (Unix seconds).
-// It returns false and changes nothing when the table has a newer version of l. What the entry says is published at once;
-// a concurrent Lookup sees the old entry or the new one.
-func (t *Table) Put(key engine.Key, l *engine.Link, budget BudgetRef, now int64) bool {
+// What the entry says is published at once, in place of whatever version was: a concurrent Lookup sees the old entry or the new one.
+func (t *Table) Put(key engine.Key, l *engine.Link, budget BudgetRef, now int64) {
 	hash := key.Hash()
 	stamp := stampOf(t.second(now))
 	t.scratch = appendEntry(t.scratch[:0], hash, key, l, budget)
 	x := t.index.Load()
 	i, was := t.find(x, hash, key.Domain, []byte(key.Code))
-	if !was.IsZero() {
-		if l != nil && was.Version() > l.Version {
-			return false
-		}
-		if bytes.Equal(was.b[:was.size()], t.scratch) {
-			t.restamp(x, i, stamp)
-			return true
-		}
+	if !was.IsZero() && bytes.Equal(was.b[:was.size()], t.scratch) {
+		t.restamp(x, i, stamp)
+		return
 	}
 	// Space may come from an eviction, which may take the old entry and even move the index: look again after it.
 	seq, off := t.write(t.scratch)
@@ -189,13 +183,12 @@ func (t *Table) Put(key engine.Key, l *engine.Link, budget BudgetRef, now int64)
 	if i, was = t.find(x, hash, key.Domain, []byte(key.Code)); !was.IsZero() {
 		t.restamp(x, i, stamp)
 		x.slots[i].Store(uint64(makeSlot(hash, seq, off)))
-		return true
+		return
 	}
 	if x = t.grow(x); x.place(hash, makeSlot(hash, seq, off), stamp) {
 		t.tombs--
 	}
 	t.entries.Add(1)
-	return true
 }
 
 // restamp sets the time of an entry and takes the refreshing mark away; the mark of use stays as readers left it.

@@ -122,6 +122,30 @@ func (p *Postgres) Exec(ctx context.Context, database, text string, args ...any)
 	return errors.Join(err, conn.Close(ctx))
 }
 
+// Remember copies all that the stopped server has stored, for GoBack. It replaces what was remembered before.
+func (p *Postgres) Remember(ctx context.Context) error {
+	return copyData(ctx, p.data(), p.remembered())
+}
+
+// GoBack gives the stopped server what it had stored when it was remembered.
+func (p *Postgres) GoBack(ctx context.Context) error {
+	return copyData(ctx, p.remembered(), p.data())
+}
+
+func (p *Postgres) data() string       { return filepath.Join(p.dir, "data") }
+func (p *Postgres) remembered() string { return filepath.Join(p.dir, "remembered") }
+
+// copyData has one folder replaced by another with its owners and modes, which the server is particular about.
+func copyData(ctx context.Context, from, to string) error {
+	if err := os.RemoveAll(to); err != nil {
+		return fmt.Errorf("remove %s: %w", to, err)
+	}
+	if out, err := exec.CommandContext(ctx, "cp", "-a", from, to).CombinedOutput(); err != nil {
+		return fmt.Errorf("copy %s to %s: %w\n%s", from, to, err, out)
+	}
+	return nil
+}
+
 // Counts adds up the numbers that a query of names and numbers gives for each name, on a connection of its own to a database's URL.
 func Counts(ctx context.Context, url, query string) (counts map[string]int, err error) {
 	conn, err := pgx.Connect(ctx, url)

@@ -1,7 +1,10 @@
 package faults_test
 
 import (
+	"context"
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 )
@@ -47,6 +50,67 @@ func TestPostgresDown(t *testing.T) {
 	}
 	l.wantStoredOnce(i)
 	stop(t, i)
+}
+
+// TestPostgresGoesBack gives the server an earlier state, as a failover to a replica that lagged does: instances serve that, and what is
+// edited then, although versions, numbers of links and places in the change log come twice.
+func TestPostgresGoesBack(t *testing.T) {
+	for name, bus := range map[string][]string{
+		"bus":    {onBus(services.RedisURL(t)), ownBus(t)},
+		"no bus": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			pg := ownPostgres(t)
+			env := append([]string{onDatabase(pg.URL("postgres"))}, bus...)
+			instances := []*instance{start(t, t.TempDir(), env...), start(t, t.TempDir(), env...)}
+			link := shorten(t, instances[0], map[string]any{"code": "kept", "url": "https://example.com/kept"})
+			leads := func(what, code, want string) {
+				t.Helper()
+				for _, i := range instances {
+					until(t, what, func() bool { return visited(t, i, code).header.Get("Location") == want })
+				}
+			}
+			restart := func(between func(context.Context) error) {
+				t.Helper()
+				pg.Stop()
+				if err := between(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := pg.Start(); err != nil {
+					t.Fatal(err)
+				}
+				for _, i := range instances {
+					waitHealth(t, i, "store", "pass")
+				}
+			}
+			leads("the link is found", "kept", "https://example.com/kept")
+			restart(pg.Remember)
+
+			for n := range 5 {
+				edit(t, instances[0], link.Path(), fmt.Sprintf("https://example.com/lost/%d", n))
+			}
+			shorten(t, instances[1], map[string]any{"code": "lost", "url": "https://example.com/lost"})
+			leads("the edits arrive", "kept", "https://example.com/lost/4")
+			leads("the new link is found", "lost", "https://example.com/lost")
+			restart(pg.GoBack)
+
+			leads("the link is as it was", "kept", "https://example.com/kept")
+			leads("the new link is gone", "lost", "")
+			for _, i := range instances {
+				if _, says := waitHealth(t, i, "feed", "warn"); !strings.Contains(says, "went back") {
+					t.Errorf("health says %q of the feed, want that the database went back", says)
+				}
+			}
+			edit(t, instances[1], link.Path(), "https://example.com/again")
+			leads("an edit behind it arrives", "kept", "https://example.com/again")
+			shorten(t, instances[0], map[string]any{"code": "other", "url": "https://example.com/other"})
+			leads("a link with the number of the lost one is found", "other", "https://example.com/other")
+			leads("and the lost one is not", "lost", "")
+			for _, i := range instances {
+				stop(t, i)
+			}
+		})
+	}
 }
 
 // resetTime is how long connections are cut at random: as long as that is promised to be borne.
