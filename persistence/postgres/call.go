@@ -179,6 +179,8 @@ func refusedContent(err error) bool {
 const (
 	foreignKeyViolation = "23503"
 	checkViolation      = "23514"
+	lockNotAvailable    = "55P03"
+	queryCanceled       = "57014" // by statement_timeout
 )
 
 // scan reads all rows of a query.

@@ -62,6 +62,9 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		_ = conn.Conn().Close(bye) // it is given up; the server rolls back what it finds
+		if sqlState(err) == queryCanceled {
+			s.endStalledCopies(ctx)
+		}
 		if refusedContent(err) {
 			return fmt.Errorf("store clicks: %w", &engine.RejectedError{Err: err})
 		}

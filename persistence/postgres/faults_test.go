@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -232,6 +233,89 @@ func TestServerThatRestartsInTheMiddleOfABatchStoresItOnce(t *testing.T) {
 			}
 			wantStoredOnce(t, url, 1100)
 		})
+	}
+}
+
+// TestAWriterThatStandsStillIsNotWaitedFor loses a writer's host in the middle of a COPY, so that the server waits for the rest of it and holds
+// what the others' batches need. They go on, and the lost batch is stored once when its writer is back.
+func TestAWriterThatStandsStillIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	const large, small = 5000, 10
+	url := database(t)
+	target, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := testservices.StartProxy(fmt.Sprintf("%s:%d", target.Host, target.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	through, err := proxy.URL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := &drainer{store: open(t, postgres.Config{URL: through, WriteTimeout: 5 * time.Minute}), node: node}
+	other := &drainer{store: open(t, postgres.Config{URL: url, WriteTimeout: time.Second}), node: "00112233445566778899aabbccddeef0"}
+	batch := lost.batch(large)
+	for i := range batch.Clicks {
+		batch.Clicks[i].UserAgent = bytes.Repeat([]byte("a"), 2000) // more than sockets hold
+	}
+	holder := connect(t, url)
+	tx, err := holder.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE clicks IN SHARE MODE"); err != nil { // the COPY waits, before it reads
+		t.Fatal(err)
+	}
+	var failure error
+	done := make(chan struct{})
+	go func() { defer close(done); failure = lost.store.WriteClicks(t.Context(), batch) }()
+	watcher := connect(t, url)
+	standing := func(wait string) (n int) {
+		t.Helper()
+		err := watcher.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY clicks (%' AND coalesce(wait_event_type, '') = $1", wait).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for standing("Lock") == 0 {
+	}
+	if err := proxy.Blackhole(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for standing("Client") == 0 {
+	}
+	for other.stored == 0 {
+		if err := other.step(t.Context(), small); err != nil {
+			t.Fatal(err)
+		}
+		if other.errors > 5 {
+			t.Fatal("the other writer waits for the one that stands still")
+		}
+	}
+	if other.errors == 0 {
+		t.Error("the other writer did not have to wait, so the test shows nothing")
+	}
+	proxy.Heal(t.Context())
+	<-done
+	if failure == nil || errors.Is(failure, engine.ErrFenced) {
+		t.Fatalf("WriteClicks whose session was ended = %v, want a plain error", failure)
+	}
+	if err := lost.ask(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := lost.step(t.Context(), large); err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	if err := watcher.QueryRow(t.Context(), "SELECT count(*) FROM clicks").Scan(&rows); err != nil || rows != lost.stored+other.stored || lost.stored != large {
+		t.Errorf("%d rows (%v) of %d and %d clicks", rows, err, lost.stored, other.stored)
 	}
 }
 

@@ -25,7 +25,7 @@ const (
 func sessionSettings(statement time.Duration) map[string]string {
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	return map[string]string{
-		"statement_timeout":                   ms(statement * 9 / 10), // below ours, so that the connection survives it
+		"statement_timeout":                   ms(statementTimeout(statement)),
 		"idle_in_transaction_session_timeout": ms(10 * time.Second),
 		"tcp_keepalives_idle":                 "5", // seconds
 		"tcp_keepalives_interval":             "2",
@@ -33,6 +33,9 @@ func sessionSettings(statement time.Duration) map[string]string {
 		"tcp_user_timeout":                    ms(10 * time.Second),
 	}
 }
+
+// statementTimeout is the server's bound for a statement of a call that has a timeout: below it, so that the connection survives.
+func statementTimeout(call time.Duration) time.Duration { return call * 9 / 10 }
 
 func (s *Store) openPool(ctx context.Context, connsMax int, statement time.Duration) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(s.cfg.URL)

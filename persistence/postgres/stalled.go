@@ -1,0 +1,34 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// endStalledCopies ends the sessions of writers that stand still in the middle of a batch's COPY: a process that is stopped, or a host that went
+// away behind a pooler. The server waits for the rest of a COPY without end, by no timeout of ours, and holds the counter of the clicks, which all
+// instances' batches and leases need. Such a writer has given the batch up itself by then, or finds it undone when it goes on, and asks its checkpoint.
+// A COPY that is not this role's has no text that could be seen, and is left alone.
+func (s *Store) endStalledCopies(ctx context.Context) {
+	ctx, leave := s.enter(context.WithoutCancel(ctx), s.cfg.QueryTimeout)
+	defer leave()
+	var pids []int32
+	err := s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT pid FROM pg_stat_activity
+			WHERE datname = current_database() AND state = 'active' AND wait_event = 'ClientRead' AND query LIKE 'COPY clicks (%'
+				AND clock_timestamp() - query_start > $1 AND pg_terminate_backend(pid)`, statementTimeout(s.cfg.WriteTimeout))
+		if err != nil {
+			return err
+		}
+		pids, err = pgx.CollectRows(rows, pgx.RowTo[int32])
+		return err
+	})
+	switch {
+	case err != nil:
+		s.log.Warn("writers that stand still could not be looked for", "err", err)
+	case len(pids) > 0:
+		s.log.Warn("sessions of writers that stood still in the middle of a batch were ended, as all others waited for them", "pids", pids)
+	}
+}
