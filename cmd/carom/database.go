@@ -19,7 +19,8 @@ type databaseKeeper struct {
 	store *postgres.Store
 	log   *slog.Logger
 
-	there  atomic.Bool // prepared
+	there  atomic.Bool           // prepared
+	reason atomic.Pointer[error] // why a database that answers is not prepared; nil: not known, or it is
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -31,6 +32,8 @@ const (
 	prepareWaitMax = 15 * time.Second
 	// prepareRetry is how often a database that is away is tried.
 	prepareRetry = time.Second
+	// prepareSaid is how often it is said that there is no database.
+	prepareSaid = time.Minute
 	// maintainInterval is how often partitions are looked at; they are made days ahead.
 	maintainInterval = time.Hour
 )
@@ -46,13 +49,17 @@ func (k *databaseKeeper) start(ctx context.Context, prepared func(context.Contex
 		first <- err
 		retry := time.NewTicker(prepareRetry)
 		defer retry.Stop()
+		said := time.Now()
 		for err != nil {
 			select {
 			case <-ctx.Done():
 				return
 			case <-retry.C:
 			}
-			err = k.prepare(ctx, prepared)
+			if err = k.prepare(ctx, prepared); err != nil && time.Since(said) >= prepareSaid {
+				said = time.Now()
+				k.log.Warn("still without the database", "err", err)
+			}
 		}
 		k.there.Store(true)
 		k.log.Info("database is there")
@@ -62,6 +69,8 @@ func (k *databaseKeeper) start(ctx context.Context, prepared func(context.Contex
 	switch {
 	case errors.Is(err, errPrepareLate):
 		k.log.Warn("database answers and is not prepared yet, as a migration or its lock takes long; starting without it")
+	case stopped.Err() == nil && errors.Is(err, errNotPrepared):
+		k.log.Error("database answers and can't be prepared; starting without it", "err", err)
 	case stopped.Err() == nil && err != nil:
 		k.log.Warn("database is away; starting without it", "err", err)
 	}
@@ -93,13 +102,37 @@ func (k *databaseKeeper) await(ctx context.Context, first <-chan error) error {
 	}
 }
 
-var errPrepareLate = errors.New("the database is not prepared yet")
+var (
+	errPrepareLate = errors.New("the database is not prepared yet")
+	errNotPrepared = errors.New("the database answers and is not prepared")
+)
 
 func (k *databaseKeeper) prepare(ctx context.Context, prepared func(context.Context) error) error {
-	if err := k.store.Prepare(ctx); err != nil {
+	err := k.store.Prepare(ctx)
+	if err == nil {
+		err = prepared(ctx)
+	}
+	if err == nil {
+		k.reason.Store(nil)
+		return nil
+	}
+	ask, cancel := context.WithTimeout(ctx, prepareWait/2)
+	defer cancel()
+	if k.store.Answers(ask) != nil {
+		k.reason.Store(nil) // the store's health has a better one
 		return err
 	}
-	return prepared(ctx)
+	err = fmt.Errorf("%w: %w", errNotPrepared, err)
+	k.reason.Store(&err)
+	return err
+}
+
+// health is the store's, and fails for a database that answers and lacks what the program needs.
+func (k *databaseKeeper) health(ctx context.Context) engine.Health {
+	if reason := k.reason.Load(); reason != nil {
+		return engine.Health{Status: engine.HealthFail, Reason: (*reason).Error()}
+	}
+	return storeHealth(k.store)(ctx)
 }
 
 func (k *databaseKeeper) maintain(ctx context.Context) {

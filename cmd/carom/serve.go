@@ -143,9 +143,13 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) (err error) {
 	if keeper != nil {
 		figures.store = "postgres"
 	}
+	storing := storeHealth(store)
+	if keeper != nil {
+		storing = keeper.health
+	}
 	checks := append(acting.HealthChecks(),
 		journalHealth(clicks, s.JournalFull == "refuse"),
-		engine.HealthCheck{Name: "store", Check: storeHealth(store)},
+		engine.HealthCheck{Name: "store", Check: storing},
 	)
 	if settings.Bus != nil {
 		checks = append(checks, engine.HealthCheck{Name: "bus", Check: settings.Bus.Health})

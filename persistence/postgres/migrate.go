@@ -21,22 +21,39 @@ const (
 	schemaTable = "schema_versions"
 	// migrateTimeout leaves room for a migration that rewrites a table.
 	migrateTimeout = 10 * time.Minute
+	// busyTries of busyInterval, and a second's wait for the lock, is how long a table that is in use is waited for, as beside a backup.
+	busyTries    = 30
+	busyInterval = time.Second
 	// lockTries of lockInterval seconds each is how long an instance waits for another one's migration.
 	lockInterval, lockTries = 1, 300
 )
 
 // Migrate applies the migrations that the database does not have, under a lock that all instances take. Migrations are applied
-// one transaction each.
+// one transaction each. One that needs a table that others use waits a second for it, as whoever uses the table next waits behind the migration,
+// lets them go first, and tries again.
 func (s *Store) Migrate(ctx context.Context) error {
 	return s.withMigrations(ctx, func(ctx context.Context, p *goose.Provider) error {
-		results, err := p.Up(ctx)
-		if err != nil {
-			return fmt.Errorf("apply the migrations: %w", err)
+		for try := 1; ; try++ {
+			results, err := p.Up(ctx)
+			for _, r := range results {
+				s.log.Info("store migrated", "version", r.Source.Version, "duration", r.Duration)
+			}
+			switch {
+			case err == nil:
+				return nil
+			case sqlState(err) != lockNotAvailable:
+				return fmt.Errorf("apply the migrations: %w", err)
+			case try == busyTries:
+				return fmt.Errorf("apply the migrations: a table is in use, as a long transaction or a pg_dump makes it; pg_locks tells whose: %w", err)
+			case try == 1:
+				s.log.Warn("migration waits for a table that is in use", "err", err)
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("wait for a table that is in use: %w", context.Cause(ctx))
+			case <-time.After(busyInterval):
+			}
 		}
-		for _, r := range results {
-			s.log.Info("store migrated", "version", r.Source.Version, "duration", r.Duration)
-		}
-		return nil
 	})
 }
 

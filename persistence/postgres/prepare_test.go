@@ -1,11 +1,14 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -136,6 +139,89 @@ func TestInstancesThatMigrateAtOnce(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestMigrationLetsOthersGoFirst migrates a schema of before while a backup reads a table: whoever uses the table meanwhile is not held up, and
+// the migration is done when the backup is.
+func TestMigrationLetsOthersGoFirst(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"cache_statement", "exec"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			url := database(t)
+			old := connect(t, url)
+			for _, text := range []string{
+				"ALTER TABLE visit_leases DROP COLUMN renewed_at",
+				"DROP TABLE click_days, click_day_rollups, click_month_rollups, click_seals",
+				"DELETE FROM schema_versions WHERE version_id > 2",
+			} {
+				exec(t, old, text)
+			}
+			backup, err := connect(t, url).Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := backup.Exec(t.Context(), "LOCK TABLE visit_leases IN ACCESS SHARE MODE"); err != nil {
+				t.Fatal(err)
+			}
+			waits := make(chan struct{})
+			said := sync.OnceFunc(func() { close(waits) })
+			logger := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+				if bytes.Contains(p, []byte("waits for a table")) {
+					said()
+				}
+				return len(p), nil
+			}), nil))
+			s := open(t, postgres.Config{URL: url, ExecMode: mode, Logger: logger})
+			done := make(chan error, 1)
+			go func() { done <- s.Migrate(t.Context()) }()
+			select {
+			case <-waits:
+			case err := <-done:
+				t.Fatalf("Migrate while a table is in use = %v, want that it waits and says so", err)
+			case <-time.After(time.Minute):
+				t.Fatal("the migration waits in front of everybody else and does not say so")
+			}
+			exec(t, old, "INSERT INTO visit_leases (node, link_id, outstanding) VALUES ('n', 1, 1)")
+			if err := backup.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Fatalf("Migrate = %v", err)
+			}
+			exec(t, old, "SELECT renewed_at FROM visit_leases")
+		})
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// TestMigrationsWaitNotInFrontOfOthers holds that a migration that changes a table of before bounds its wait for it.
+func TestMigrationsWaitNotInFrontOfOthers(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("migrations/*.sql")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("migrations: %v, %v", files, err)
+	}
+	made := regexp.MustCompile(`(?m)^CREATE TABLE (\w+)`)
+	changed := regexp.MustCompile(`(?m)^(?:ALTER TABLE|DROP TABLE|CREATE (?:UNIQUE )?INDEX \w+ ON|UPDATE|DELETE FROM) (\w+)`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := map[string]bool{}
+		for _, m := range made.FindAllSubmatch(text, -1) {
+			own[string(m[1])] = true
+		}
+		for _, m := range changed.FindAllSubmatch(text, -1) {
+			if !own[string(m[1])] && !bytes.Contains(text, []byte("SET LOCAL lock_timeout = '1s';")) {
+				t.Errorf("%s changes %s and has no SET LOCAL lock_timeout", file, m[1])
+			}
+		}
 	}
 }
 

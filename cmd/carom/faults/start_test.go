@@ -69,6 +69,24 @@ func TestPostgresAwayAtStart(t *testing.T) {
 	}
 }
 
+// TestDatabaseThatCanNotBePrepared starts on a database that answers and lacks tables: it says so where operators look, and serves when it has them.
+func TestDatabaseThatCanNotBePrepared(t *testing.T) {
+	t.Parallel()
+	database := services.Database(t, "", nil)
+	i := start(t, t.TempDir(), onDatabase(database), "CAROM_MIGRATE=false")
+	if _, reason := waitHealth(t, i, "store", "fail"); !strings.Contains(reason, "carom migrate") {
+		t.Errorf("health says %q, want what to do", reason)
+	}
+	migrate := exec.CommandContext(t.Context(), caromBinary, "migrate")
+	migrate.Env = append(os.Environ(), onDatabase(database))
+	if out, err := migrate.CombinedOutput(); err != nil {
+		t.Fatalf("carom migrate: %v\n%s", err, out)
+	}
+	waitHealth(t, i, "store", "pass")
+	shorten(t, i, map[string]any{"code": "late", "url": "https://example.com/"})
+	stop(t, i)
+}
+
 // TestMigrationThatTakesLong has a start wait for another one's migration: it is not ready, as nothing listens for visitors yet, and ends when told.
 func TestMigrationThatTakesLong(t *testing.T) {
 	t.Parallel()
