@@ -86,6 +86,11 @@ func (p *Proxy) Latency(d time.Duration) error {
 	return p.set("latency", "latency", "downstream", fmt.Sprintf(`{"latency":%d}`, d.Milliseconds()))
 }
 
+// Narrow lets the client send that many kilobytes a second.
+func (p *Proxy) Narrow(rate int) error {
+	return p.set("narrow", "bandwidth", "upstream", fmt.Sprintf(`{"rate":%d}`, rate))
+}
+
 // Blackhole swallows everything in both directions; connections stay open and new ones are accepted.
 func (p *Proxy) Blackhole() error {
 	if err := p.set("swallow_up", "timeout", "upstream", `{"timeout":0}`); err != nil {
