@@ -66,7 +66,7 @@ func TestBatchesGrowWhileTheWriterCatchesUp(t *testing.T) {
 				if biggest := slices.Max(sizes); biggest > most*batchGrowMax {
 					t.Errorf("a batch of %d clicks, want at most %d", biggest, most*batchGrowMax)
 				}
-				time.Sleep((busyIntervals + 1) * time.Second) //nolint:forbidigo // the bubble's clock: a round with nothing to store
+				time.Sleep((busyIntervals+1)*time.Second + time.Second/2) //nolint:forbidigo // the bubble's clock: a round with nothing to store, to between two ticks
 				caughtUp := len(sizes)
 				for n := range 2 * most {
 					journal.append(0, engine.Click{Link: engine.LinkID(n + 1)})
