@@ -105,7 +105,7 @@ func (a *Admin) handle(ctx *fasthttp.RequestCtx) {
 		(ctx.IsGet() || ctx.IsPost()):
 		pprofhandler.PprofHandler(ctx)
 	case a.cfg.API != nil && (path == "/metrics" || path == "/health" || path == "/health/live" || path == "/health/ready"):
-		a.cfg.API.Handle(ctx)
+		a.cfg.API.Operate(ctx)
 	default:
 		wire.WriteProblem(ctx, wire.ProblemOf(engine.Errorf(engine.CodeNotFound, "here are /metrics, /health and /debug/pprof/")))
 	}

@@ -13,7 +13,8 @@ import (
 // adminAPI answers as the API would.
 type adminAPI struct{}
 
-func (adminAPI) Handle(ctx *fasthttp.RequestCtx) {
+func (adminAPI) Handle(ctx *fasthttp.RequestCtx) { ctx.SetStatusCode(fasthttp.StatusTeapot) } // the visitors' way
+func (adminAPI) Operate(ctx *fasthttp.RequestCtx) {
 	if string(ctx.Path()) == "/health" {
 		panic("poison")
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -55,6 +54,8 @@ type Config struct {
 type Manager interface {
 	// Handle answers one request.
 	Handle(ctx *fasthttp.RequestCtx)
+	// Operate answers one request of an operator's listener, where open paths are not limited.
+	Operate(ctx *fasthttp.RequestCtx)
 	// Words are the first path segments that are its own.
 	Words() []string
 }
@@ -103,12 +104,15 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.HomeURL != "" {
-		if u, err := url.Parse(c.HomeURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return fmt.Errorf("edge config: HomeURL is %q; an absolute http or https URL is accepted", c.HomeURL)
+		if _, err := homeTargets.Canonical(c.HomeURL); err != nil {
+			return fmt.Errorf("edge config: HomeURL is %q: %w", c.HomeURL, err)
 		}
 	}
 	return nil
 }
+
+// homeTargets says where GET / may lead: wherever an operator wants it to.
+var homeTargets = engine.TargetPolicy{AllowPrivate: true}
 
 // withDefaults fills in what was left out.
 func (c Config) withDefaults() Config {
@@ -121,6 +125,9 @@ func (c Config) withDefaults() Config {
 	or(&c.WriteTimeout, defaultWriteTimeout)
 	or(&c.IdleTimeout, defaultIdleTimeout)
 	or(&c.DrainTimeout, defaultDrainTimeout)
+	if home, err := homeTargets.Canonical(c.HomeURL); err == nil {
+		c.HomeURL = home
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

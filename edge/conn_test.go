@@ -147,8 +147,9 @@ func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
 // hugeAPI answers with more than the sockets hold.
 type hugeAPI struct{}
 
-func (hugeAPI) Handle(ctx *fasthttp.RequestCtx) { ctx.Response.SetBodyRaw(make([]byte, 64<<20)) }
-func (hugeAPI) Words() []string                 { return []string{"huge"} }
+func (hugeAPI) Handle(ctx *fasthttp.RequestCtx)    { ctx.Response.SetBodyRaw(make([]byte, 64<<20)) }
+func (a hugeAPI) Operate(ctx *fasthttp.RequestCtx) { a.Handle(ctx) }
+func (hugeAPI) Words() []string                    { return []string{"huge"} }
 
 func TestUnreadableRequests(t *testing.T) {
 	f := newFixture(t, func(c *Config) { c.API = fakeAPI{} })

@@ -95,7 +95,8 @@ func (s *Server) reject(ctx *fasthttp.RequestCtx, p wire.Problem) {
 	if c, ok := ctx.Conn().(*conn); ok && p.Status != fasthttp.StatusRequestTimeout {
 		c.linger()
 	}
-	id := string(s.ids.Append(nil, ctx, nil))
+	// The HTTP server numbers a request once it has been read.
+	id := string(s.ids.AppendNumbered(nil, s.numbered.Add(1), 0, []byte(wire.Header(ctx, "x-request-id"))))
 	p.RequestID = id
 	wire.WriteProblem(ctx, p)
 	ctx.Response.Header.SetCanonical(requestIDName, []byte(id))

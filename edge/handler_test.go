@@ -20,7 +20,8 @@ func (fakeAPI) Handle(ctx *fasthttp.RequestCtx) {
 	ctx.SetBodyString(string(ctx.Method()) + " " + string(ctx.URI().PathOriginal()))
 }
 
-func (fakeAPI) Words() []string { return []string{"shorten", "urls", "openapi.json"} }
+func (a fakeAPI) Operate(ctx *fasthttp.RequestCtx) { a.Handle(ctx) }
+func (fakeAPI) Words() []string                    { return []string{"shorten", "urls", "openapi.json"} }
 
 func TestRouting(t *testing.T) {
 	f := newFixture(t, func(c *Config) { c.API = fakeAPI{} })
@@ -65,6 +66,13 @@ func TestHomeURL(t *testing.T) {
 	}
 }
 
+func TestHomeURLIsSentAsATargetIs(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.HomeURL = "HTTPS://Bücher.example/Straße?ä#ö" })
+	if got, want := f.get(t, "/").get("Location"), "https://xn--bcher-kva.example/Stra%C3%9Fe?%C3%A4#%C3%B6"; got != want {
+		t.Errorf("GET / leads to %q, want %q", got, want)
+	}
+}
+
 func TestPanicIsAnswered(t *testing.T) {
 	var log bytes.Buffer
 	f := newFixture(t, func(c *Config) {
@@ -96,6 +104,7 @@ func TestConfigValidate(t *testing.T) {
 		"TrustedProxies": func(c *Config) { c.ProxyProtocol = true },
 		"IdleTimeout":    func(c *Config) { c.IdleTimeout = -1 },
 		"HomeURL":        func(c *Config) { c.HomeURL = "javascript:x" },
+		"HomeURL is":     func(c *Config) { c.HomeURL = "https://example.com/a b" },
 	} {
 		c := ok
 		spoil(&c)

@@ -23,7 +23,7 @@ type quickState struct {
 func (q *quickState) learn(s *Server, peer netip.AddrPort) {
 	q.known, q.peer = true, peer.Addr().Unmap()
 	q.network, q.trusted = engine.TruncateAddr(q.peer), s.clients.Trusts(q.peer)
-	q.id.conn = s.learned.Add(1)
+	q.id.conn = s.numbered.Add(1)
 }
 
 // quick answers the request at the beginning of in, if it is one for a code in the plainest form, as nearly all are, and returns

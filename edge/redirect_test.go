@@ -1,9 +1,14 @@
 package edge
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/carom-dev/carom/engine"
 	"github.com/carom-dev/carom/engine/limit"
@@ -248,6 +253,48 @@ func TestRequestIDOfARedirect(t *testing.T) {
 	}
 	if got := f.get(t, "/abc", "X-Request-ID: no good").get("X-Request-ID"); got != "" {
 		t.Errorf("X-Request-ID = %q, want none", got)
+	}
+}
+
+// TestRequestIDOfARefusal sends what can't be read, behind requests that could.
+func TestRequestIDOfARefusal(t *testing.T) {
+	f := newFixture(t, nil)
+	addr, _ := f.serve(t)
+	seen := map[string]string{}
+	for name, raw := range map[string]string{
+		"no HTTP":           "nonsense\r\n\r\n",
+		"no HTTP, again":    "nonsense\r\n\r\n",
+		"behind a readable": "GET /missing HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n",
+		"two lengths":       "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	} {
+		c := dial(t, addr)
+		if _, err := io.WriteString(c, raw); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(c)
+		for {
+			var resp fasthttp.Response
+			if err := resp.Read(r); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			id := string(resp.Header.Peek("X-Request-ID"))
+			if before, twice := seen[id]; id == "" || twice {
+				t.Errorf("%s: X-Request-ID is %q, as of %s", name, id, before)
+			}
+			if resp.StatusCode() != 404 && !strings.Contains(string(resp.Body()), id) {
+				t.Errorf("%s: the problem %s does not name %s", name, resp.Body(), id)
+			}
+			seen[id] = name
+		}
+	}
+	if len(seen) != 5 {
+		t.Errorf("%d request ids, want 5", len(seen))
+	}
+	got := exchange(t, dial(t, addr), "POST / HTTP/1.1\r\nHost: a\r\nX-Request-ID: mine\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+	if id := string(got.Header.Peek("X-Request-ID")); got.StatusCode() != 400 || id != "mine" {
+		t.Errorf("a refusal = %d with X-Request-ID %q, want 400 with the client's own", got.StatusCode(), id)
 	}
 }
 

@@ -29,7 +29,7 @@ type Server struct {
 	forwards  sync.Pool // of *forwardBuffer
 
 	date         dateLine
-	learned      atomic.Uint64 // connections that the quick way has met
+	numbered     atomic.Uint64 // what the server has numbered itself, for request ids: connections of the quick way, and refusals
 	redirectTime latency.Histogram
 	missTime     latency.Histogram
 

@@ -126,6 +126,7 @@ func (s *Settings) Validate() error {
 	s.TargetSettings.check(&c)
 	s.StoreSettings.check(&c)
 	s.BusSettings.check(&c)
+	c.That(!s.homeLoops(), "home-url", s.HomeURL, "another page than the one at --base-url, which leads there itself")
 	c.That(s.RedisURL == "" || s.DatabaseURL != "", "redis-url", s.RedisURL, "nothing without --database-url: the embedded store has one instance")
 
 	shards := int(s.Shards)
@@ -163,7 +164,7 @@ func (s *ListenSettings) check(c *setting.Checks) {
 	c.That(s.Listen != setting.Off, "listen", s.Listen, "an address such as :8080 or 127.0.0.1:8080")
 	c.That(s.Listeners >= 1 && s.Listeners <= listenersMax, "listeners", s.Listeners, "1 to 64")
 	c.That(!s.ProxyProtocol || len(s.TrustedProxies.List) > 0, "proxy-protocol", s.ProxyProtocol, "false, or the proxies' networks in --trusted-proxies")
-	c.That(s.HomeURL == "" || webURL(s.HomeURL) != nil, "home-url", s.HomeURL, "an absolute http or https URL")
+	c.That(s.HomeURL == "" || canonicalURL(s.HomeURL) != nil, "home-url", s.HomeURL, "an absolute http or https URL")
 	_, _, err := engine.APIKeyOf(string(s.AdminKey), adminKeyName, adminScopes(), time.Time{}, time.Time{})
 	c.That(s.AdminKey == "" || err == nil, "admin-key", s.AdminKey, "at least 24 printable ASCII characters without spaces")
 }
@@ -213,11 +214,25 @@ func (s *TargetSettings) check(c *setting.Checks) {
 // policy is the rule for targets that the settings make.
 func (s *TargetSettings) policy() engine.TargetPolicy {
 	p := engine.TargetPolicy{AllowPrivate: s.AllowPrivateTargets}
-	// The canonical form has the host as a target's has it: lower case, and in ASCII.
-	if base, err := (engine.TargetPolicy{AllowPrivate: true}).Canonical(s.BaseURL); err == nil {
-		p.OwnHosts = []string{webURL(base).Host}
+	if base := canonicalURL(s.BaseURL); base != nil {
+		p.OwnHosts = []string{base.Host}
 	}
 	return p
+}
+
+// homeLoops reports whether GET / would lead to GET /.
+func (s *Settings) homeLoops() bool {
+	home, base := canonicalURL(s.HomeURL), canonicalURL(s.BaseURL)
+	return home != nil && base != nil && home.Host == base.Host && home.Path == "/"
+}
+
+// canonicalURL parses an absolute http or https URL as a target is parsed, its host lower case and in ASCII, or returns nil.
+func canonicalURL(s string) *url.URL {
+	canonical, err := engine.TargetPolicy{AllowPrivate: true}.Canonical(s)
+	if err != nil {
+		return nil
+	}
+	return webURL(canonical)
 }
 
 // localURL is where a server that listens at an address can be asked from the same machine.

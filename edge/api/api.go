@@ -199,6 +199,16 @@ func (a *API) routes() []route {
 // Handle answers one request.
 func (a *API) Handle(ctx *fasthttp.RequestCtx) { a.router.Handler(ctx) }
 
+// Operate answers one request that came to the operators' own listener: open paths are not limited there, so that visitors of the
+// same network can't keep a scraper from its figures.
+func (a *API) Operate(ctx *fasthttp.RequestCtx) {
+	ctx.SetUserValue(operatorValue{}, true)
+	a.router.Handler(ctx)
+}
+
+// operatorValue is the user value that marks a request given to Operate.
+type operatorValue struct{}
+
 // Words are the first segments of the API's paths.
 func (a *API) Words() []string { return slices.Clone(a.words) }
 

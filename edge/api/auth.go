@@ -40,11 +40,14 @@ func (a *API) authenticate(r *request, client uint64) (engine.APIKey, error) {
 		return engine.APIKey{}, errNoKey
 	}
 	hash := engine.HashSecret(secret)
-	key, ok := a.keys.get(hash, r.now)
-	if !ok {
-		// A look-up costs the store a query, so it is paid for before.
-		if err := a.limits.peek(r, client); err != nil {
-			return engine.APIKey{}, err
+	key, known, fresh := a.keys.get(hash, r.now)
+	if !fresh {
+		// A look-up costs the store a query, so it is paid for before: but for a key that was in force a moment ago, whose user shares
+		// the network with whoever guesses.
+		if !known {
+			if err := a.limits.peek(r, client); err != nil {
+				return engine.APIKey{}, err
+			}
 		}
 		ctx, cancel := r.store()
 		defer cancel()
@@ -55,6 +58,9 @@ func (a *API) authenticate(r *request, client uint64) (engine.APIKey, error) {
 			a.keys.put(hash, key, r.now)
 		case engine.ErrorCodeOf(err) != engine.CodeNotFound:
 			return engine.APIKey{}, away(err)
+		default:
+			key = engine.APIKey{}
+			a.keys.drop(hash)
 		}
 		// That there is no such key is not remembered: it may be made on another instance the next moment.
 	}
@@ -91,7 +97,7 @@ func (a *API) touch(r *request) {
 // Close waits for the uses of keys that are being noted. Requests must have ended.
 func (a *API) Close() { a.keys.touching.Wait() }
 
-// keyCache holds keys, and the lack of them, for a few seconds. Safe for concurrent use.
+// keyCache holds keys, each taken for true for a few seconds. Safe for concurrent use.
 type keyCache struct {
 	mu       sync.Mutex
 	keys     map[[sha256.Size]byte]cachedKey // guarded by mu
@@ -100,7 +106,7 @@ type keyCache struct {
 }
 
 type cachedKey struct {
-	key     engine.APIKey // ID 0: there is no such key
+	key     engine.APIKey
 	until   time.Time
 	touched time.Time
 }
@@ -109,11 +115,12 @@ func newKeyCache() *keyCache {
 	return &keyCache{keys: make(map[[sha256.Size]byte]cachedKey), touches: make(chan struct{}, touchesMax)}
 }
 
-func (c *keyCache) get(hash [sha256.Size]byte, now time.Time) (engine.APIKey, bool) {
+// get gives what the store said of a key: known is that it had one, fresh that it was asked less than keyTTL ago.
+func (c *keyCache) get(hash [sha256.Size]byte, now time.Time) (key engine.APIKey, known, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	cached, ok := c.keys[hash]
-	return cached.key, ok && now.Before(cached.until)
+	cached, known := c.keys[hash]
+	return cached.key, known, known && now.Before(cached.until)
 }
 
 func (c *keyCache) put(hash [sha256.Size]byte, key engine.APIKey, now time.Time) {

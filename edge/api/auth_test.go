@@ -83,6 +83,44 @@ func TestKeysAreCachedForSeconds(t *testing.T) {
 	}
 }
 
+// TestKeyInUseOutlivesItsCache has somebody on the user's own network guess keys until the network may not.
+func TestKeyInUseOutlivesItsCache(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.Rate = limit.Rate{Requests: 10, Period: time.Minute} })
+	guess := func() int {
+		return f.raw(t, "GET /urls HTTP/1.1\r\nHost: a\r\nX-Api-Key: carom_unknown\r\n\r\n").status
+	}
+	if got := f.ask(t, "GET", "/urls", ""); got.status != 200 {
+		t.Fatalf("a known key = %d, want 200", got.status)
+	}
+	for guess() != 429 {
+	}
+	f.clock = f.clock.Add(keyTTL)
+	if guess() != 429 {
+		t.Fatal("whoever guesses is let in again, so nothing is shown")
+	}
+	if got := f.ask(t, "GET", "/urls", ""); got.status != 200 {
+		t.Errorf("a key in use = %d while its network is over the limit, want 200", got.status)
+	}
+	f.store.keys[3].RevokedAt = f.clock
+	f.clock = f.clock.Add(keyTTL)
+	for range 2 {
+		if got := f.ask(t, "GET", "/urls", ""); got.status == 200 {
+			t.Errorf("a key that was revoked = %d, want it refused", got.status)
+		}
+	}
+	lookups := f.store.lookups
+	f.store.keys = slices.Delete(f.store.keys, 3, 4)
+	f.clock = f.clock.Add(keyTTL)
+	for range 3 {
+		if got := f.ask(t, "GET", "/urls", ""); got.status == 200 {
+			t.Errorf("a key that is gone = %d, want it refused", got.status)
+		}
+	}
+	if n := f.store.lookups - lookups; n != 1 {
+		t.Errorf("%d look-ups of a key that is gone, want one: it is unknown from then on, and its network over the limit", n)
+	}
+}
+
 func TestKeyCacheIsBounded(t *testing.T) {
 	c := newKeyCache()
 	for i := range keysMax + 10 {
@@ -186,6 +224,15 @@ func TestRateLimits(t *testing.T) {
 		if got := f.raw(t, "GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"); got.status != 200 {
 			t.Fatalf("a probe = %d, want 200 always", got.status)
 		}
+	}
+	metrics := "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+	for f.raw(t, metrics).status != 429 {
+	}
+	if got := f.operate(t, metrics); got.status != 404 {
+		t.Errorf("/metrics for an operator = %d, want 404 as there are none, and no limit", got.status)
+	}
+	if got := f.operate(t, "GET /keys HTTP/1.1\r\nHost: a\r\n\r\n"); got.status != 429 {
+		t.Errorf("/keys for an operator without a key = %d, want 429", got.status)
 	}
 	if l := f.Limiters(); l["api"].Rate().Requests != 6 || l["writes"].Rate().Requests != 2 {
 		t.Errorf("Limiters = %v", l)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -57,14 +58,17 @@ func (a *API) linkClicks(r *request) error {
 
 func (a *API) allClicks(r *request) error { return a.clicks(r, 0) }
 
-// clicks gives a page, oldest first, or everything from the cursor on as NDJSON.
+// clicks gives a page, oldest first, or everything from there on as NDJSON.
 func (a *API) clicks(r *request, link engine.LinkID) error {
-	q := r.query("from", "to", "limit", "cursor")
+	q := r.query("from", "to", "limit", "cursor", "after")
 	stream := strings.Contains(wire.Header(r.ctx, "accept"), typeNDJSON)
-	cq := engine.ClickQuery{Link: link, From: q.time("from"), To: q.time("to"), After: engine.ClickID(q.cursor(cursorClicks))}
+	cq := engine.ClickQuery{Link: link, From: q.time("from"), To: q.time("to"), After: q.after()}
 	_, limited := q.values["limit"]
 	most := int64(1) << 40
 	if stream {
+		if !r.ctx.Request.Header.IsHTTP11() {
+			return errStreamNeedsChunks
+		}
 		cq.Limit = streamPage
 		if limited {
 			most = int64(q.number("limit", 1, 1, 1<<31-1))
@@ -97,6 +101,14 @@ func (a *API) clicks(r *request, link engine.LinkID) error {
 	}
 	return answerPage(r, out)
 }
+
+// after is the click behind which the list begins: the one that the client has read last, or the cursor's, which has gone on from there.
+func (q *query) after() engine.ClickID {
+	return engine.ClickID(max(int64(q.number("after", 0, 0, math.MaxInt64)), q.cursor(cursorClicks)))
+}
+
+// errStreamNeedsChunks is the answer to HTTP/1.0, where the end of a stream could not be told from one that broke off.
+var errStreamNeedsChunks = engine.Errorf(engine.CodeMalformed, "a stream of clicks needs HTTP/1.1; pages are given without %s in Accept", typeNDJSON)
 
 // span refuses a range of time that is empty.
 func (q *query) span(from, to time.Time) {

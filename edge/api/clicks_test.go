@@ -43,6 +43,9 @@ func TestClicks(t *testing.T) {
 		"/clicks?limit=9&to=2030-01-02T03:05:05Z":    "1",
 		"/clicks?limit=9&from=2030-01-03":            "",
 		"/clicks?limit=9&from=2030-01-02&to=2031-01": "x",
+		"/clicks?limit=2&after=1":                    "2 3 4 5",
+		"/clicks?limit=9&after=5":                    "",
+		"/clicks?after=-1":                           "x",
 	} {
 		if want == "x" {
 			if got := f.ask(t, "GET", path, ""); got.status != 422 {
@@ -101,6 +104,7 @@ func TestClickStream(t *testing.T) {
 	for path, want := range map[string]int{
 		"/clicks": 2*streamPage + 5, "/urls/1/clicks": 2*streamPage + 5, "/clicks?limit=7": 7, "/clicks?limit=1500": 1500,
 		"/clicks?cursor=" + numberCursor(cursorClicks, streamPage+5): streamPage, "/clicks?from=2031-01-01": 0,
+		"/clicks?after=" + itoa(streamPage+5): streamPage,
 	} {
 		r, stop := over(t, f, streamRequest(f, path))
 		var resp fasthttp.Response
@@ -114,6 +118,10 @@ func TestClickStream(t *testing.T) {
 	}
 	if got := f.raw(t, streamRequest(f, "/clicks?limit=0")); got.status != 422 {
 		t.Errorf("limit=0 = %d, want 422", got.status)
+	}
+	old := strings.Replace(streamRequest(f, "/clicks"), "HTTP/1.1", "HTTP/1.0", 1)
+	if got := f.raw(t, old); got.status != 400 || !strings.Contains(got.body, "HTTP/1.1") {
+		t.Errorf("a stream for HTTP/1.0 = %d %s, want 400 that says what is needed", got.status, got.body)
 	}
 	f.store.fail(errAway)
 	f.clock = f.clock.Add(time.Second) // within the key's time in memory

@@ -117,7 +117,7 @@ func (a *API) getLink(r *request) error {
 		return away(err)
 	}
 	// The click count is no part of the version: whoever asks conditionally asks about the link.
-	if match := wire.Header(r.ctx, "if-none-match"); match != "" && matches(match, &l, true) {
+	if match := wire.HeaderList(r.ctx, "if-none-match"); match != "" && matches(match, &l, true) {
 		r.ctx.Response.Header.Set("ETag", etag(&l))
 		r.ctx.Response.SetStatusCode(fasthttp.StatusNotModified)
 		return nil
@@ -186,7 +186,7 @@ func (a *API) edit(r *request, accepted []string, action engine.AuditAction, cha
 			return err
 		}
 	}
-	body, targets, match := r.ctx.PostBody(), r.targets(), wire.Header(r.ctx, "if-match")
+	body, targets, match := r.ctx.PostBody(), r.targets(), wire.HeaderList(r.ctx, "if-match")
 	ctx, cancel := r.store()
 	defer cancel()
 	after, changed, err := a.cfg.Links.UpdateLink(ctx, engine.LinkID(id), action, r.author(), func(l *engine.Link) error {

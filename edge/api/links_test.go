@@ -86,6 +86,12 @@ func TestGetLink(t *testing.T) {
 			t.Errorf("If-None-Match: %s = %d %q, want %d", match, got.status, got.body, want)
 		}
 	}
+	if got := f.ask(t, "GET", "/urls/1", "", `If-None-Match: "0"`, `If-None-Match: "1"`); got.status != 304 {
+		t.Errorf("If-None-Match on two lines = %d, want 304", got.status)
+	}
+	if got := f.ask(t, "PATCH", "/urls/1", `{}`, `If-Match: "0"`, `If-Match: "1"`); got.status != 200 {
+		t.Errorf("If-Match on two lines = %d, want 200", got.status)
+	}
 	if got := f.ask(t, "HEAD", "/urls/1", ""); got.status != 200 || got.get("ETag") != `"1"` {
 		t.Errorf("HEAD = %d, want 200 with its ETag", got.status)
 	}

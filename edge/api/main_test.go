@@ -98,6 +98,17 @@ func (a answer) into(t testing.TB, v any) {
 // raw runs one request through the handler.
 func (f *fixture) raw(t testing.TB, request string) answer {
 	t.Helper()
+	return through(t, f.Handle, request)
+}
+
+// operate is raw on an operator's listener.
+func (f *fixture) operate(t testing.TB, request string) answer {
+	t.Helper()
+	return through(t, f.Operate, request)
+}
+
+func through(t testing.TB, handle fasthttp.RequestHandler, request string) answer {
+	t.Helper()
 	ctx := &fasthttp.RequestCtx{}
 	ctx.Init(&fasthttp.Request{}, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:1234")), nil)
 	ctx.Request.Header.DisableNormalizing()
@@ -105,7 +116,7 @@ func (f *fixture) raw(t testing.TB, request string) answer {
 	if err := ctx.Request.Read(bufio.NewReaderSize(strings.NewReader(request), 8<<10)); err != nil {
 		t.Fatalf("Read(%.200q): %v", request, err)
 	}
-	f.Handle(ctx)
+	handle(ctx)
 	return answer{ctx.Response.StatusCode(), &ctx.Response.Header, string(ctx.Response.Body())}
 }
 

@@ -70,7 +70,7 @@ func give(d document) func(*request) error {
 		if d.policy != "" {
 			h.Set("Content-Security-Policy", d.policy)
 		}
-		if match := wire.Header(r.ctx, "if-none-match"); match != "" && matchesTag(match, d.etag, true) {
+		if match := wire.HeaderList(r.ctx, "if-none-match"); match != "" && matchesTag(match, d.etag, true) {
 			r.ctx.Response.SetStatusCode(fasthttp.StatusNotModified)
 			return nil
 		}

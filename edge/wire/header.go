@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 )
@@ -72,6 +73,20 @@ func Header(ctx *fasthttp.RequestCtx, lower string) string {
 		}
 		if value, ok := Field(line, lower); ok {
 			return string(value)
+		}
+	}
+}
+
+// HeaderList is the value of a header that is a list, which may stand on several lines (RFC 9110, 5.3), and "" without one.
+func HeaderList(ctx *fasthttp.RequestCtx, lower string) string {
+	var values []string
+	for lines := LinesOf(ctx); ; {
+		line, ok := lines.Next()
+		if !ok {
+			return strings.Join(values, ", ")
+		}
+		if value, ok := Field(line, lower); ok {
+			values = append(values, string(value))
 		}
 	}
 }
