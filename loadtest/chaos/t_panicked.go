@@ -52,6 +52,13 @@ func (p *panicked) told() (places, times int, without []string) {
 	return len(p.at) - len(without), times, without
 }
 
+// lack reports whether there was no panic yet at one of the places.
+func (p *panicked) lack(places []string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(places, func(place string) bool { return p.at[place] == 0 })
+}
+
 // judge tells of panics that are the engine's own.
 func (p *panicked) judge() error {
 	p.mu.Lock()

@@ -154,7 +154,8 @@ func (p *panicking) together(ctx context.Context, binary string) (err error) {
 	if err := p.makeLinks(ctx); err != nil {
 		return err
 	}
-	if err := p.endure(ctx, pick(p.env, 5*time.Second, time.Minute)); err != nil {
+	// Whether one instance asks the other one for its visits is a matter of who has visitors for what is left of them.
+	if err := p.endure(ctx, pick(p.env, 5*time.Second, time.Minute), "shard/recalled/before", "shard/recalled/behind"); err != nil {
 		return err
 	}
 	return p.recover(ctx)
@@ -246,9 +247,9 @@ func (p *panicking) visit(i *instance, index int) (status int, err error) {
 	return r.Status, nil
 }
 
-// endure lets visitors of all kinds come, links be edited and the database halt, for d and until all was counted that is to be. Only who
-// asks for what is not in memory may be asked to come again.
-func (p *panicking) endure(ctx context.Context, d time.Duration) error {
+// endure lets visitors of all kinds come, links be edited and the database halt, for d and until all was counted that is to be, and
+// until there was a panic at each of the places, or for patience. Only who asks for what is not in memory may be asked to come again.
+func (p *panicking) endure(ctx context.Context, d time.Duration, places ...string) error {
 	if err := p.warm(ctx); err != nil {
 		return err
 	}
@@ -265,7 +266,7 @@ func (p *panicking) endure(ctx context.Context, d time.Duration) error {
 	hits, asked, scanned := hot.current.Load(), crowd.current.Load(), unknown.current.Load()
 
 	began := time.Now()
-	for n := 0; time.Since(began) < d; n++ {
+	for n := 0; time.Since(began) < d || time.Since(began) < patience && p.said.lack(places); n++ {
 		if err := p.disturb(ctx, n); err != nil {
 			return err
 		}
