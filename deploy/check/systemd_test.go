@@ -1,12 +1,16 @@
 package check
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 )
 
 // exposureMax is what `systemd-analyze security` may find, of 10; what is left is the network.
@@ -43,5 +47,35 @@ func TestSystemdUnit(t *testing.T) {
 	judged(t, strings.Fields(strings.NewReplacer("%S", dir, "%d", dir).Replace(line[1])))
 	if !regexp.MustCompile(`(?m)^TimeoutStopSec=45$`).MatchString(unit) || !strings.Contains(unit, "LoadCredential=admin-key:/etc/carom/admin-key\n") {
 		t.Error("the unit does not leave time to drain, or has no key")
+	}
+}
+
+// TestSystemdInstall holds that the unit's text finds the program where a release's archive has it, and where `make build` puts it.
+func TestSystemdInstall(t *testing.T) {
+	unit := text(t, "deploy/systemd/carom.service")
+	var release struct {
+		Project  string `json:"project_name"`
+		Builds   []struct{ Binary string }
+		Archives []struct {
+			Files           []string
+			WrapInDirectory any `json:"wrap_in_directory"`
+		}
+	}
+	if err := yaml.Unmarshal([]byte(text(t, "deploy/goreleaser.yaml")), &release); err != nil {
+		t.Fatal(err)
+	}
+	if len(release.Builds) != 1 || len(release.Archives) != 1 {
+		t.Fatalf("deploy/goreleaser.yaml makes %+v", release)
+	}
+	archive := release.Archives[0]
+	if binary := cmp.Or(release.Builds[0].Binary, release.Project); archive.WrapInDirectory != nil || !strings.Contains(unit, "#   install -m 755 "+binary+" /usr/local/bin/carom ") {
+		t.Errorf("the unit's text does not install %s of the archive", binary)
+	}
+	if !slices.Contains(archive.Files, "deploy/systemd/carom.service") || !strings.Contains(unit, "#   install -m 644 deploy/systemd/carom.service /etc/systemd/system/\n") {
+		t.Errorf("the unit's text installs no unit of the archive, which has %v", archive.Files)
+	}
+	built := regexp.MustCompile(`(?m)^build:.*\n\t.* -o (\S+) \./cmd/carom$`).FindStringSubmatch(text(t, "Makefile"))
+	if built == nil || !strings.Contains(unit, "#   install -m 755 "+built[1]+" /usr/local/bin/carom ") {
+		t.Errorf("the unit's text does not install what make builds, %q", built)
 	}
 }
