@@ -11,7 +11,8 @@ import (
 // conns knows the open connections: for the bound on them, for their timeouts, and for a drain that need not wait for silent
 // ones. Safe for concurrent use; a request reads its clock and nothing else.
 type conns struct {
-	clock atomic.Int64 // Unix nanoseconds, as of the last step of the sweep
+	clock atomic.Int64 // nanoseconds since began, as of the last step of the sweep
+	began time.Time    // written once
 	_     [120]byte    // every request reads the clock; keep what changes with connections off its cache lines
 
 	max      int
@@ -54,9 +55,12 @@ func newConns(bound int, read, write, idle time.Duration) *conns {
 	cs.timeouts = timeouts{
 		phaseSilent: int64(read + cs.step), phaseRequest: int64(read + cs.step), phaseWrite: int64(write + cs.step), phaseIdle: int64(idle + cs.step),
 	}
-	cs.clock.Store(time.Now().UnixNano())
+	cs.began = time.Now()
 	return cs
 }
+
+// now does not follow the machine's clock when that is set.
+func (cs *conns) now() int64 { return int64(time.Since(cs.began)) }
 
 // run keeps the clock and the timeouts until stop is closed.
 func (cs *conns) run(stop <-chan struct{}) {
@@ -68,7 +72,7 @@ func (cs *conns) run(stop <-chan struct{}) {
 			return
 		case <-tick.C:
 		}
-		now := time.Now().UnixNano()
+		now := cs.now()
 		cs.clock.Store(now)
 		cs.parts[at].expire(now, &cs.timeouts)
 	}
@@ -166,7 +170,7 @@ func (cs *conns) open() int { return int(cs.count.Load()) }
 // closeSilent closes the connections that are older than age and have never sent a byte: the server counts them as active for
 // 5 seconds, and browsers open such ones ahead.
 func (cs *conns) closeSilent(age time.Duration) {
-	now := time.Now().UnixNano()
+	now := cs.now()
 	cs.each(func(c *conn) bool {
 		state := c.state.Load()
 		return state&phaseMask == phaseSilent && now-state>>phaseBits >= int64(age+cs.step)

@@ -21,7 +21,7 @@ type quickState struct {
 }
 
 func (q *quickState) learn(s *Server, peer netip.AddrPort) {
-	q.known, q.peer = true, peer.Addr().Unmap()
+	q.known, q.peer = true, peer.Addr().Unmap().WithZone("")
 	q.network, q.trusted = engine.TruncateAddr(q.peer), s.clients.Trusts(q.peer)
 	q.id.conn = s.numbered.Add(1)
 }

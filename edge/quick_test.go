@@ -182,3 +182,20 @@ func FuzzQuick(f *testing.F) {
 		}
 	})
 }
+
+// TestAProxyWithAZoneIsTrusted has a proxy in the same segment of an IPv6 network.
+func TestAProxyWithAZoneIsTrusted(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("fe80::/10")} })
+	const raw = "GET /abc HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
+	c := &conn{looped: &fakeLooped{peer: netip.MustParseAddrPort("[fe80::1%eth0]:1234")}, conns: f.conns}
+	f.quick(c, []byte(raw), nil, time.Now(), true)
+	f.handle(request(t, "[fe80::1%eth0]:1234", raw))
+	for i, click := range f.journal.clicks {
+		if got := click.Address.String(); got != "203.0.113.0" {
+			t.Errorf("click %d is from %s, want the address that the proxy told", i, got)
+		}
+	}
+	if n := len(f.journal.clicks); n != 2 {
+		t.Errorf("%d clicks, want 2", n)
+	}
+}

@@ -141,17 +141,23 @@ func (c *Conn) serve() {
 	g := c.loop.group
 	if unsent := c.unsent; len(unsent) > 0 {
 		c.unsent = nil
-		if w, ok := c.own.(io.Writer); ok {
-			_, _ = w.Write(unsent) // an error shows again at the next read or write
+		if w, ok := c.own.(io.WriteCloser); ok {
+			if _, err := w.Write(unsent); err != nil {
+				_ = w.Close() // what comes next would stand behind a torn answer
+				return
+			}
 		}
 	}
 	for g.handler.Serve(c) {
 		c.resting, c.rest, c.input = false, false, nil
 		if c.owner.CompareAndSwap(ownerServing, ownerLoop) {
 			// From here on c is the loop's. One that ended meanwhile closes what it finds; what it did not find any more is closed here.
-			if g.stopped.Load() && c.owner.CompareAndSwap(ownerLoop, ownerServing) {
-				_ = c.Close()
-				g.handler.Ended(c)
+			if g.stopped.Load() {
+				<-g.ended // its loop may have it in hand
+				if c.owner.CompareAndSwap(ownerLoop, ownerServing) {
+					_ = c.Close()
+					g.handler.Ended(c)
+				}
 			}
 			return
 		}

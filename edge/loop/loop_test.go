@@ -22,7 +22,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// echo answers with what was sent: at once, but for lines that begin with "slow", which it takes a goroutine for.
+// huge bytes are more than sockets hold.
+const huge = 16 << 20
+
+// echo answers with what was sent: at once, but for lines that begin with "slow", which it takes a goroutine for; "huge" is answered with huge bytes.
 type echo struct {
 	quick, served, ended atomic.Int64
 	verdict              atomic.Int64
@@ -34,6 +37,9 @@ type echo struct {
 func (e *echo) Quick(_ *Conn, in, out []byte, _ time.Time) (int, []byte) {
 	if bytes.HasPrefix(in, []byte("slow")) {
 		return 0, out
+	}
+	if bytes.HasPrefix(in, []byte("huge")) {
+		return len(in), append(out, make([]byte, huge)...)
 	}
 	if e.busy != nil {
 		e.busy(in)
@@ -121,6 +127,7 @@ type house struct {
 	group    *Group
 	ln       *Listener
 	accepted chan *Conn
+	own      atomic.Pointer[func(c *Conn) any] // what is made the owner of an accepted connection
 	stop     func()
 }
 
@@ -150,6 +157,9 @@ func open(t *testing.T, loops int) *house {
 					t.Errorf("Accept = %v, want net.ErrClosed at the end", err)
 				}
 				return
+			}
+			if own := h.own.Load(); own != nil {
+				c.(*Conn).Own((*own)(c.(*Conn)))
 			}
 			if err := c.(*Conn).Attach(); err != nil {
 				t.Errorf("Attach = %v", err)
@@ -265,6 +275,35 @@ func TestMoreThanTheBuffersHold(t *testing.T) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%d bytes come back, and not those that were sent; want %d", len(got), len(want))
+	}
+}
+
+// late is an owner whose client does not read in time.
+type late struct {
+	*Conn
+	wrote chan struct{}
+}
+
+func (l *late) Write([]byte) (int, error) {
+	close(l.wrote)
+	return 0, os.ErrDeadlineExceeded
+}
+
+// TestNothingFollowsATornAnswer has the rest of an answer not go out in time.
+func TestNothingFollowsATornAnswer(t *testing.T) {
+	h := open(t, 1)
+	wrote := make(chan struct{})
+	h.own.Store(new(func(c *Conn) any { return &late{c, wrote} }))
+	c := h.dial(t)
+	if _, err := io.WriteString(c, "huge\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-wrote
+	if n, _ := io.Copy(io.Discard, c); n >= huge { // to the end, or the reset
+		t.Errorf("%d bytes came, so nothing was torn", n)
+	}
+	if n := h.served.Load(); n != 0 {
+		t.Errorf("the connection was served %d times behind a torn answer, want not at all", n)
 	}
 }
 

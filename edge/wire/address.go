@@ -28,7 +28,7 @@ func NewClients(trusted []netip.Prefix) Clients {
 
 // Trusts reports whether addr is one of the trusted proxies.
 func (c Clients) Trusts(addr netip.Addr) bool {
-	addr = addr.Unmap()
+	addr = addr.Unmap().WithZone("") // a network has none
 	for _, p := range c.trusted {
 		if p.Contains(addr) {
 			return true

@@ -78,6 +78,8 @@ const KeysMax = 64 << 10
 const (
 	stripeCount = 64
 	stripeMax   = KeysMax / stripeCount
+	// clockSlack bursts are more than can be owed, whatever others told of: what goes beyond is owed by a clock that was ahead.
+	clockSlack = 8
 	// evictProbes keys are compared when a stripe is full; the map's random order makes them a sample.
 	evictProbes = 8
 )
@@ -137,6 +139,10 @@ func (l *Limiter) decide(key uint64, now int64, share float64, take bool) Decisi
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.keys[key]
+	if c.tat > now+clockSlack*burst { // the clock was set back
+		c.tat = now + burst
+		s.keys[key] = c
+	}
 	c.tat = max(c.tat, now)
 	left := max(burst-(c.tat-now), 0) / interval
 	d := Decision{Limit: l.rate.Requests}
@@ -163,7 +169,7 @@ func (l *Limiter) putLocked(s *stripe, key uint64, c cell, now int64) {
 		s.keys = make(map[uint64]cell)
 	}
 	if _, ok := s.keys[key]; !ok && len(s.keys) >= stripeMax {
-		if !s.evictLocked(now) {
+		if !s.evictLocked(now, l.exchanged.Load()) {
 			l.forgotten.Add(1)
 		}
 	}
@@ -171,11 +177,11 @@ func (l *Limiter) putLocked(s *stripe, key uint64, c cell, now int64) {
 }
 
 // evictLocked drops every sampled key that is back at rest, and the one nearest to it if none is: then atRest is false.
-func (s *stripe) evictLocked(now int64) (atRest bool) {
+func (s *stripe) evictLocked(now int64, exchanged bool) (atRest bool) {
 	var victim uint64
 	lowest, probes := int64(0), 0
 	for key, c := range s.keys {
-		if c.tat <= now && c.spent == 0 {
+		if c.tat <= now && (c.spent == 0 || !exchanged) { // else others are still to be told
 			delete(s.keys, key)
 			atRest = true
 		} else if probes == 0 || c.tat < lowest {

@@ -151,8 +151,28 @@ func TestZeroRateLimitsNothing(t *testing.T) {
 func TestAClockThatGoesBackGivesNothingAway(t *testing.T) {
 	l := limit.New(perMinute(10))
 	drain(l, 1, start, 1)
-	if got, d := drain(l, 1, start-int64(time.Hour), 1); got != 0 || d.RetryAfter < time.Hour {
-		t.Errorf("an hour earlier: %d more units, %+v, want none", got, d)
+	earlier := start - int64(time.Hour)
+	got, d := drain(l, 1, earlier, 1)
+	if got != 0 || d.RetryAfter > time.Minute {
+		t.Errorf("an hour earlier: %d more units, %+v, want none, and one within the minute", got, d)
+	}
+	if got, _ := drain(l, 1, earlier+int64(d.RetryAfter), 1); got != 1 {
+		t.Errorf("after RetryAfter: %d more units, want 1", got)
+	}
+}
+
+// TestKeysAtRestAreNotForgottenTooEarly has more clients come than are remembered, a minute after those before them, where nobody is told of them.
+func TestKeysAtRestAreNotForgottenTooEarly(t *testing.T) {
+	l := limit.New(perMinute(10))
+	for key := range uint64(limit.KeysMax + limit.KeysMax/16) {
+		at := start
+		if key >= limit.KeysMax {
+			at += int64(time.Hour)
+		}
+		l.Take(key, at, 1)
+	}
+	if st := l.Stats(); st.Forgotten != 0 {
+		t.Errorf("%d keys were forgotten before their time, want none: all had rested for an hour", st.Forgotten)
 	}
 }
 
