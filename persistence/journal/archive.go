@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/carom-dev/carom/engine"
 )
@@ -57,7 +58,7 @@ func (a *archive) read(slot uint32, limit int, dst []engine.Click, mem *arena, s
 	mem.turn(a.shared)
 	for limit > 0 && slot < a.slots {
 		b, err := a.at(slot)
-		if a.file == nil && !errors.Is(err, os.ErrNotExist) {
+		if a.file == nil && (!errors.Is(err, os.ErrNotExist) || a.folderIsGone()) {
 			return dst, slot, err
 		}
 		if err != nil {
@@ -99,6 +100,16 @@ func (a *archive) read(slot uint32, limit int, dst []engine.Click, mem *arena, s
 		a.endRun(skipped, true)
 	}
 	return dst, slot, nil
+}
+
+// folderIsGone tells a folder that is not there, as a disk that is not mounted, from a segment that somebody has deleted in it.
+func (a *archive) folderIsGone() bool {
+	f, err := a.disk.open(filepath.Join(filepath.Dir(a.path), nodeName), os.O_RDONLY)
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	_ = f.Close()
+	return false
 }
 
 // endRun counts what was skipped. Zeros at the segment's end were never used.

@@ -48,8 +48,8 @@ type file interface {
 // memory is one segment's bytes. Appenders write to them without any call; the rest is called by one goroutine at a time.
 type memory interface {
 	bytes() []byte
-	// warm makes sure that the next write to any of the bytes waits for no disk.
-	warm()
+	// warm makes sure that the next write to any of the bytes waits for no disk. After an error none may be written.
+	warm() error
 	// flush hands the range, which nobody writes any more, to the operating system: from then on it survives the process.
 	flush(from, to int) error
 	// sync makes the range, which has been flushed, durable.
@@ -57,6 +57,9 @@ type memory interface {
 	// close ends it; touching the bytes after that is fatal.
 	close() error
 }
+
+// errNotTried goes with a sync that could not begin, for want of a descriptor: nothing is lost by it, and the next one may succeed.
+var errNotTried = errors.New("not tried")
 
 // errLocked says that another process has the journal.
 var errLocked = errors.New("directory is locked")
@@ -144,11 +147,9 @@ func zeroFill(f io.WriterAt, size int64) error {
 	return nil
 }
 
-// writeHolder notes this process in the lock file, for the one that finds it locked.
-func writeHolder(f *os.File) error {
-	if err := f.Truncate(0); err != nil {
-		return err
+// writeHolder notes this process in the lock file, for the message of the one that finds it locked. Without room on the disk there is no note.
+func writeHolder(f *os.File) {
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
 	}
-	_, err := f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
-	return err
 }

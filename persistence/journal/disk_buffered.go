@@ -25,7 +25,7 @@ type bufferedMemory struct {
 
 func (m *bufferedMemory) bytes() []byte { return m.mem }
 
-func (m *bufferedMemory) warm() {}
+func (m *bufferedMemory) warm() error { return nil }
 
 func (m *bufferedMemory) flush(from, to int) error {
 	if _, err := m.file.WriteAt(m.mem[from:to], int64(from)); err != nil {

@@ -55,7 +55,9 @@ func (mappedDisk) attach(f file, size int) (memory, error) {
 		return nil, os.NewSyscallError("mmap", err)
 	}
 	m := mappedMemory(mem)
-	m.warm()
+	if err := m.warm(); err != nil {
+		return nil, errors.Join(err, m.close())
+	}
 	return m, nil
 }
 
@@ -65,13 +67,17 @@ func (m mappedMemory) bytes() []byte { return m }
 
 // warm takes the page faults here: on the request path one stops a thread with its processor for as long as the disk likes
 // (28 ms were seen).
-func (m mappedMemory) warm() {
-	if unix.Madvise(m, unix.MADV_POPULATE_WRITE) == nil {
-		return
+func (m mappedMemory) warm() error {
+	switch err := unix.Madvise(m, unix.MADV_POPULATE_WRITE); {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EFAULT), errors.Is(err, unix.EHWPOISON): // a touch would be a SIGBUS: there is no page for it
+		return os.NewSyscallError("madvise", err)
 	}
 	for off := 0; off < len(m); off += pageBytes { // before Linux 5.14; the commit word keeps its value
 		storeWord(m, off, loadWord(m, off))
 	}
+	return nil
 }
 
 // flush has nothing to do: the page cache has every store.
@@ -79,9 +85,13 @@ func (m mappedMemory) flush(int, int) error { return nil }
 
 func (m mappedMemory) sync(from, to int) error {
 	failpoint("sync")
-	from = from / pageBytes * pageBytes
-	to = min((to+pageBytes-1)/pageBytes*pageBytes, len(m))
+	from, to = wholePages(from, to, len(m), os.Getpagesize())
 	return os.NewSyscallError("msync", unix.Msync(m[from:to], unix.MS_SYNC))
 }
 
 func (m mappedMemory) close() error { return os.NewSyscallError("munmap", unix.Munmap(m)) }
+
+// wholePages widens a range to the system's pages, of 4, 16 or 64 KiB: msync refuses one that begins within a page.
+func wholePages(from, to, most, page int) (int, int) {
+	return from / page * page, min((to+page-1)/page*page, most)
+}

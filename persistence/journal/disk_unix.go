@@ -28,15 +28,16 @@ func (osFiles) lock(name string) (io.Closer, error) {
 		holder, _ := io.ReadAll(io.LimitReader(f, 32)) // only for the message
 		return nil, fmt.Errorf("%w by process %s", errLocked, strings.TrimSpace(string(holder)))
 	}
-	if err := writeHolder(f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
+	writeHolder(f)
 	return f, nil
 }
 
 func (osFiles) syncDir(dir string) error {
 	failpoint("sync")
 	f, err := os.Open(dir)
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return fmt.Errorf("%w: %w", errNotTried, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -26,9 +26,7 @@ func (osFiles) lock(name string) (io.Closer, error) {
 		}
 		return nil, fmt.Errorf("%w by another process", errLocked)
 	}
-	if err := writeHolder(f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
+	writeHolder(f)
 	return f, nil
 }
 

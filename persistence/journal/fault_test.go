@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -381,4 +383,109 @@ func TestUnreadableSectorIsSkipped(t *testing.T) {
 	if s := j.Stats(); s.DamagedRecords != 1 {
 		t.Errorf("DamagedRecords = %d, want 1", s.DamagedRecords)
 	}
+}
+
+// TestSegmentsWithoutADescriptorAreTriedAgain has no directory be opened for a while: no segment is given up for it.
+func TestSegmentsWithoutADescriptorAreTriedAgain(t *testing.T) {
+	cfg := testConfig(t.TempDir())
+	d := newFaultDisk(newDisk())
+	cfg.disk, cfg.Sync = d, SyncIntervalMin
+	j := open(t, cfg)
+	defer closeJournal(t, j)
+	d.set("syncDir", fault{from: 1, to: always, err: errNotTried})
+	appendClicks(t, j, 0, 0, 1000, testClick)
+	eventually(t, "a sync is tried", func() bool { return j.Stats().SyncErrors > 0 })
+	for _, s := range j.lanes[0].all() {
+		if s.failed.Load() {
+			t.Error("a segment is given up although nothing was tried")
+		}
+		j.unref(j.lanes[0], s)
+	}
+	d.set("syncDir", fault{})
+	eventually(t, "the new segments are durable", func() bool {
+		fresh := false
+		for _, s := range j.lanes[0].all() {
+			fresh = fresh || s.live() && s.fresh.Load()
+			j.unref(j.lanes[0], s)
+		}
+		return !fresh
+	})
+	got, _ := readAll(t, j, 0)
+	wantClicks(t, got, 0, 1000, testClick)
+}
+
+// TestAFolderThatComesBackHasItsClicks takes the folder away while what an earlier process left is being read.
+func TestAFolderThatComesBackHasItsClicks(t *testing.T) {
+	const clicks = 1000
+	cfg := testConfig(filepath.Join(t.TempDir(), "journal"))
+	j := open(t, cfg)
+	appendClicks(t, j, 0, 0, clicks, testClick)
+	closeJournal(t, j)
+	j = open(t, cfg)
+	defer closeJournal(t, j)
+	if err := j.Seek(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	read, _, err := j.Read(0, clicks/10, nil)
+	if err != nil || len(read) != clicks/10 {
+		t.Fatalf("Read = %d clicks, %v", len(read), err)
+	}
+	away := cfg.Dir + ".away"
+	if err := os.Rename(cfg.Dir, away); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 { // to the end of what is in memory, and against what is not there
+		if read, _, err = j.Read(0, clicks, read); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(read) == clicks {
+		t.Fatal("everything was read without the folder, so nothing is shown")
+	}
+	if err := os.RemoveAll(cfg.Dir); err != nil { // whatever was made in the folder's place
+		t.Fatal(err)
+	}
+	if err := os.Rename(away, cfg.Dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if read, _, err = j.Read(0, clicks, read); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantClicks(t, read, 0, clicks, testClick)
+}
+
+// TestClosingKeepsWhatTheStoreHasForgotten sends the reader back behind what it had released, as after a failover to a replica that lagged.
+func TestClosingKeepsWhatTheStoreHasForgotten(t *testing.T) {
+	cfg := testConfig(t.TempDir())
+	j := open(t, cfg)
+	appendClicks(t, j, 0, 0, 5, testClick)
+	if err := j.Seek(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	read, end, err := j.Read(0, 2, nil)
+	if err != nil || len(read) != 2 {
+		t.Fatalf("Read = %d clicks, %v", len(read), err)
+	}
+	early := end
+	if _, end, err = j.Read(0, 100, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Release(0, end); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Seek(0, early); err != nil {
+		t.Fatal(err)
+	}
+	closeJournal(t, j)
+	j = open(t, cfg)
+	defer closeJournal(t, j)
+	if err := j.Seek(0, early); err != nil {
+		t.Fatal(err)
+	}
+	if read, _, err = j.Read(0, 100, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantClicks(t, read, 2, 5, testClick)
 }

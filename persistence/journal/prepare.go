@@ -163,7 +163,9 @@ func (j *Journal) createFile(path string, h *header) (m memory, seed uint32, err
 	seed = h.put(first[:])
 	// Nothing of a recycled segment's old records stays, in case a bug or a disk lets the checksums down.
 	if m = free.memory; m != nil {
-		m.warm()
+		if err = m.warm(); err != nil {
+			return nil, 0, errors.Join(err, free.close())
+		}
 		clear(m.bytes())
 		copy(m.bytes(), first[:])
 	} else if err = j.fillFile(free.path, recycled, first[:]); err != nil {
@@ -237,7 +239,7 @@ func (j *Journal) syncHeader(s *segment) error {
 			err = j.disk.syncDir(j.cfg.Dir)
 		}
 		if err != nil {
-			s.failed.Store(true)
+			s.failed.Store(!errors.Is(err, errNotTried))
 			return err
 		}
 	}

@@ -51,6 +51,7 @@ func (j *Journal) Seek(lane int, pos engine.Position) error {
 		j.unref(l, s)
 	}
 	l.at.Store(uint64(pos))
+	l.floor = pos // lower than before, if the store went back: it may need what it had
 	j.release(l, pos)
 	return nil
 }

@@ -297,7 +297,7 @@ func (h *simHandle) Sync() error {
 type simMemory struct{ file *simFile }
 
 func (m simMemory) bytes() []byte        { return m.file.cache }
-func (m simMemory) warm()                {}
+func (m simMemory) warm() error          { return nil }
 func (m simMemory) flush(int, int) error { return nil }
 func (m simMemory) close() error         { return nil }
 

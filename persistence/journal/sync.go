@@ -66,8 +66,10 @@ func (j *Journal) syncAll() {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
+	failed := false // a segment whose clicks never become durable; it is there until the store has them
 	for _, l := range j.lanes {
 		for _, s := range l.all() {
+			failed = failed || s.failed.Load()
 			if j.cfg.Sync != SyncOff && s.left.Load() {
 				if err := j.syncLeft(s); err != nil {
 					errs = append(errs, err)
@@ -98,7 +100,9 @@ func (j *Journal) syncAll() {
 	wg.Wait()
 	if r.err = errors.Join(errs...); r.err == nil {
 		j.syncedAt.Store(began.UnixNano())
-		j.syncErr.Store(nil)
+		if !failed {
+			j.syncErr.Store(nil)
+		}
 	}
 	close(r.done)
 }
