@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -55,7 +56,7 @@ func (p *exportPlace) export(out io.Writer, write func(io.Writer, bulk.Format) e
 		_ = os.Remove(f.Name())
 		return err
 	}
-	if err := f.Close(); err != nil {
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("complete the output: %w", err)
 	}
 	return os.Rename(f.Name(), p.Output)

@@ -36,8 +36,13 @@ func (r *refusedClicks) keep(c engine.Click, reason error) (err error) {
 		return fmt.Errorf("open the file of refused clicks: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	before, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("read the size of the file of refused clicks: %w", err)
+	}
 	if _, err := f.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("write the refused click: %w", err)
+		// Half a line would spoil the next one.
+		return errors.Join(fmt.Errorf("write the refused click: %w", err), f.Truncate(before.Size()))
 	}
 	return f.Sync()
 }
