@@ -138,6 +138,7 @@ type Actors struct {
 	replies    replyPool
 	leasable   atomic.Bool
 	salting    atomic.Bool
+	started    atomic.Bool
 
 	// stopTicks ends the tickers; written once by Start.
 	stopTicks context.CancelFunc
@@ -178,9 +179,9 @@ func (a *Actors) join() {
 	a.feed = &feed{
 		cfg: &a.cfg, node: a.cfg.Journal.Node(), stage: a.stage, peers: map[engine.NodeID]*peer{}, pending: map[uint64]*announcement{},
 		apply: func(changes []engine.Change, then func()) { a.apply(changes, nil, then) },
-		distrust: func(regressed bool) {
+		distrust: func(why doubt) {
 			for _, s := range a.shards {
-				s.mailbox.Post(shardMessage{kind: kindDistrust, regressed: regressed})
+				s.mailbox.Post(shardMessage{kind: kindDistrust, doubt: why})
 			}
 		},
 		recalled: func(changes []engine.Change) {
@@ -221,6 +222,7 @@ func (a *Actors) shardOf(key engine.Key) *shard {
 // Start begins to drain the journal and to keep time. It never blocks.
 func (a *Actors) Start(ctx context.Context) {
 	ctx, a.stopTicks = context.WithCancel(context.WithoutCancel(ctx))
+	a.started.Store(true)
 	// At once, as links with a budget wait for the first flush.
 	a.writer.mailbox.TrySend(writerMessage{tick: true})
 	a.stage.Every(ctx, a.cfg.BatchInterval, func() { a.writer.mailbox.TrySend(writerMessage{tick: true}) })
@@ -291,7 +293,8 @@ func (a *Actors) Stop(ctx context.Context) error {
 	}
 	var errs []error
 	drained := make(chan error, 1)
-	if a.writer.mailbox.Post(writerMessage{drain: drained}) {
+	// Before Start nothing was recorded, and nobody would try again to store what an earlier process left.
+	if a.started.Load() && a.writer.mailbox.Post(writerMessage{drain: drained}) {
 		if err := answer(ctx, drained); err != nil {
 			errs = append(errs, fmt.Errorf("store the clicks of the journal, which keeps them for the next start: %w", err))
 		}

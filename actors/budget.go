@@ -2,6 +2,7 @@ package actors
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/carom-dev/carom/engine"
@@ -30,6 +31,8 @@ const (
 	exhaustedFor = 5 * time.Second
 	// recallWait is what others are given to return visits that they do not use: a message, a transaction, and much room.
 	recallWait = 50 * time.Millisecond
+	// returnWait is how long visits that were given back here may be on their way to the store, beside which a lease is asked for.
+	returnWait = time.Second
 	// restAfter is how long an account may be unused before its visits go back to the store.
 	restAfter = 10 * time.Minute
 )
@@ -53,18 +56,30 @@ func (s *shard) open(key engine.Key, link *engine.Link) *account {
 // close ends the link's account, gives what remains back to the store, and returns the visitors who waited for a lease. Readers
 // with the old entry find the counter closed.
 func (s *shard) close(id engine.LinkID) []waiter {
+	waiters, n := s.end(id)
+	s.giveBack(id, n)
+	return waiters
+}
+
+// forfeit is close for visits that are not given back.
+func (s *shard) forfeit(id engine.LinkID) []waiter {
+	waiters, _ := s.end(id)
+	return waiters
+}
+
+func (s *shard) end(id engine.LinkID) (waiters []waiter, n int64) {
 	a := s.accounts[id]
 	if a == nil {
-		return nil
+		return nil, 0
 	}
 	delete(s.accounts, id)
-	s.giveBack(id, s.budgets.Close(a.ref))
-	return a.waiters
+	return a.waiters, s.budgets.Close(a.ref)
 }
 
 // giveBack has the loader return visits to the store. A node that can't keeps its lease until it starts again.
 func (s *shard) giveBack(id engine.LinkID, n int64) {
 	if n > 0 {
+		s.returning[id] = s.cfg.Now()
 		s.ask(loaderMessage{giveBack: &giveBack{link: id, n: n}})
 	}
 }
@@ -87,9 +102,14 @@ func (s *shard) lease(key engine.Key, e table.Entry, w waiter) {
 
 func (s *shard) askLease(id engine.LinkID, a *account) {
 	a.leasing, a.recalling = true, false
-	if !s.ask(loaderMessage{lease: &lease{shard: s.mailbox, link: id, ref: a.ref, need: int64(len(a.waiters)), want: a.want}}) {
+	if !s.ask(loaderMessage{lease: &lease{shard: s.mailbox, link: id, ref: a.ref, era: s.era, need: int64(len(a.waiters)), want: a.want}}) {
 		s.leased(&leaseResult{link: id, ref: a.ref, err: errLeaseFailed})
 	}
+}
+
+func (s *shard) leaseLater(id engine.LinkID, a *account) {
+	a.recalling = true
+	time.AfterFunc(recallWait, func() { s.mailbox.Post(shardMessage{kind: kindLeaseAgain, id: id}) })
 }
 
 // leaseAgain asks for a lease once the others have had recallWait.
@@ -110,15 +130,21 @@ func (s *shard) recalled(id engine.LinkID) {
 func (s *shard) leased(r *leaseResult) {
 	a := s.accounts[r.link]
 	if a == nil || r.ref != 0 && r.ref != a.ref {
-		// The account was closed meanwhile, as the link changed.
-		s.giveBack(r.link, r.take())
+		// The account was closed meanwhile: as the link changed, or as the store went back, perhaps behind this lease.
+		if r.era == s.era {
+			s.giveBack(r.link, r.take())
+		}
 		return
 	}
 	now := s.cfg.Now()
+	// The visitors go on waiting: to say "used up" of visits that are on their way to the store, or that another instance holds idle, would be wrong.
+	if r.err == nil && r.n == 0 && now.Sub(s.returning[r.link]) < returnWait {
+		s.leaseLater(r.link, a)
+		return
+	}
 	if r.elsewhere && now.After(a.recallAt) && s.recall != nil && s.recall(engine.Change{Link: r.link, Key: a.key}) {
-		// The visitors go on waiting: to say "used up" of visits that another instance holds idle would be wrong.
-		a.recallAt, a.recalling = now.Add(exhaustedFor), true
-		time.AfterFunc(recallWait, func() { s.mailbox.Post(shardMessage{kind: kindLeaseAgain, id: r.link}) })
+		a.recallAt = now.Add(exhaustedFor)
+		s.leaseLater(r.link, a)
 		return
 	}
 	a.leasing, a.recalling = false, false
@@ -164,6 +190,7 @@ func (s *shard) refund(id engine.LinkID) {
 // sweepAccounts has exhausted budgets asked again, and gives back those that rest.
 func (s *shard) sweepAccounts() {
 	now := s.cfg.Now()
+	maps.DeleteFunc(s.returning, func(_ engine.LinkID, at time.Time) bool { return now.Sub(at) >= returnWait })
 	for id, a := range s.accounts {
 		switch {
 		case a.leasing:

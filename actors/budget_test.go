@@ -200,6 +200,36 @@ func TestVisitsHeldByADeadInstanceAreSaidToBeUsedUp(t *testing.T) {
 	}
 }
 
+// TestVisitsOnTheirWayToTheStoreAreWaitedFor has a link edited whose visits are all leased, and the next visitor's lease overtake what the edit
+// gives back.
+func TestVisitsOnTheirWayToTheStoreAreWaitedFor(t *testing.T) {
+	store := newFakeStore(limited("l", 50))
+	leases, overtaken := 0, make(chan struct{})
+	store.onLease = func() error { // with the store's lock
+		if leases++; leases == 2 {
+			close(overtaken)
+		}
+		return nil
+	}
+	store.onReturn = func() { <-overtaken }
+	a := startLeasable(t, store, nil)
+	if got := resolve(a, "l", engine.VisitCounted).Outcome; got != engine.OutcomeRedirect {
+		t.Fatalf("Outcome = %v, want a redirect", got)
+	}
+	edited := limited("l", 50)
+	edited.Version = 2
+	store.set(edited)
+	a.Announce(context.Background(), edited, engine.Change{Link: edited.ID, Key: edited.Key(), Version: 2})
+	for range 49 {
+		if got := resolve(a, "l", engine.VisitCounted).Outcome; got != engine.OutcomeRedirect {
+			t.Fatalf("Outcome behind the edit = %v, want a redirect, as there are visits left", got)
+		}
+	}
+	if got := resolve(a, "l", engine.VisitCounted).Outcome; got != engine.OutcomeExhausted {
+		t.Errorf("Outcome of the 51st = %v, want exhausted", got)
+	}
+}
+
 func TestExhaustedLinkIsAskedAgainAfterAWhile(t *testing.T) {
 	store := newFakeStore(limited("l", 1))
 	a := startLeasable(t, store, func(c *Config) { c.Shards = 1 })

@@ -85,6 +85,9 @@ func (f *feed) read(located bool, position engine.AuditID) *polled {
 	if err != nil {
 		return &polled{err: fmt.Errorf("read the change log: %w", err)}
 	}
+	if p.located && p.at > 0 && (len(changes) == 0 || changes[0].ID != p.at) {
+		return &polled{err: fmt.Errorf("read the change log: its end, %d, is not in it", p.at)}
+	}
 	p.changes = changes
 	return p
 }
@@ -105,14 +108,21 @@ func (f *feed) page(p *polled) {
 	case p.located:
 		// What was published before the position was known may be older than it.
 		f.distrust(f.astray)
-		f.located, f.astray, f.position = true, false, p.at
+		regressed := f.astray != doubtMissed
+		f.located, f.astray, f.position = true, doubtMissed, p.at
+		if regressed {
+			// Edits from before it was noticed may have taken versions that were published before, and were taken for known.
+			f.position, f.polling = max(p.at-pollPage, 0), false
+			f.poll()
+			return
+		}
 	case p.lacks(p.known.read) || p.lacks(p.known.made):
-		f.regressed("the database went back to an earlier state at %s, as after a failover to a replica that lagged: every link is read again, and edits of the moments " +
+		f.regressed(doubtRegressed, "the database went back to an earlier state at %s, as after a failover to a replica that lagged: every link is read again, and edits of the moments "+
 			"before it are lost; compare what was edited then")
 		return
 	case p.lacks(p.known.heard) && f.cfg.Now().Sub(f.heedless) >= 0:
 		f.heedless = f.cfg.Now().Add(heedlessFor)
-		f.regressed("another instance told at %s of an edit that is not in this database: the database went back to an earlier state, as after a failover to a replica that lagged, or " +
+		f.regressed(doubtHearsay, "another instance told at %s of an edit that is not in this database: the database went back to an earlier state, as after a failover to a replica that lagged, or "+
 			"instances with another database use the same Redis and --redis-prefix; every link is read again")
 		return
 	}
@@ -141,17 +151,17 @@ func (p *polled) lacks(c *engine.Change) bool {
 		return i < pollPage // else it comes in a later page
 	}
 	is := p.changes[i]
-	return is.Link != c.Link || is.Version != c.Version || is.Origin != c.Origin
+	return is.Link != c.Link || is.Version != c.Version || is.Origin != c.Origin || c.At != 0 && is.At != 0 && is.At != c.At
 }
 
 // regressed finds the log's end anew, as the store went back in time, and has nothing trusted that is known of the state before. The notice
 // has a place for the time.
-func (f *feed) regressed(notice string) {
+func (f *feed) regressed(why doubt, notice string) {
 	f.regressions.Add(1)
 	notice = fmt.Sprintf(notice, f.cfg.Now().UTC().Format(time.RFC3339))
 	f.notice.Store(&notice)
 	f.cfg.Logger.Error("store went back in time; reading every link again that is asked for", "position", int64(f.position), "reason", notice)
-	f.located, f.astray, f.known, f.polling = false, true, landmarks{}, false
+	f.located, f.astray, f.known, f.polling = false, why, landmarks{}, false
 	f.poll()
 }
 

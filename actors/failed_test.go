@@ -194,6 +194,36 @@ func TestPanicOfDistrustTrustsNothing(t *testing.T) {
 	})
 }
 
+// TestVisitsOfAStateThatIsNoMoreAreForfeited holds that visits which were leased before the store went back are not given back to it, whether
+// they were here or on their way; where another instance says so, it may be another database's.
+func TestVisitsOfAStateThatIsNoMoreAreForfeited(t *testing.T) {
+	for why, want := range map[doubt]int64{doubtMissed: 0, doubtHearsay: 50, doubtRegressed: 0} {
+		var asked []loaderMessage
+		s := newTestShard(&asked)
+		here, coming := makeLink("a", 1), makeLink("b", 1)
+		for _, l := range []*engine.Link{&here, &coming} {
+			l.MaxVisits = 100
+			s.publish(l.Key(), l, s.now())
+			s.askLease(l.ID, s.accounts[l.ID])
+		}
+		leased := func(m loaderMessage, n int64) shardMessage {
+			return shardMessage{kind: kindLeased, leased: &leaseResult{link: m.lease.link, ref: m.lease.ref, era: m.lease.era, n: n}}
+		}
+		s.Receive(leased(asked[0], 20))
+		s.Receive(shardMessage{kind: kindDistrust, doubt: why})
+		s.Receive(leased(asked[1], 30))
+		var back int64
+		for _, m := range asked {
+			if m.giveBack != nil {
+				back += m.giveBack.n
+			}
+		}
+		if back != want {
+			t.Errorf("doubt %d: %d of 50 visits are given back, want %d", why, back, want)
+		}
+	}
+}
+
 // TestPanicBehindALoadAsksNothingTwice has a load be thrown away, and read again, by a message that panics behind that.
 func TestPanicBehindALoadAsksNothingTwice(t *testing.T) {
 	var asked []loaderMessage

@@ -17,10 +17,9 @@ type feed struct {
 	node    engine.NodeID
 	stage   *stage.Stage
 	mailbox *stage.Mailbox[feedMessage]
-	// apply has the shards take changes over and calls then when all are in force; distrust makes all that is published stale, and
-	// ends the accounts of visits, too, where the store went back in time.
+	// apply has the shards take changes over and calls then when all are in force; distrust makes all that is published stale.
 	apply    func(changes []engine.Change, then func())
-	distrust func(regressed bool)
+	distrust func(why doubt)
 	// recalled has the shards give back what they hold of the links' visits and do not use.
 	recalled func(changes []engine.Change)
 
@@ -28,7 +27,7 @@ type feed struct {
 	located   bool           // position is known
 	position  engine.AuditID // of the change log: everything up to here has been applied
 	known     landmarks      // by which a log of an earlier state is told
-	astray    bool           // the store went back in time, and the position is not known again yet
+	astray    doubt          // why the position is to be found anew
 	heedless  time.Time      // until when other instances are not believed that the store went back
 	polling   bool
 	pollAgain bool

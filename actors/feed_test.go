@@ -254,6 +254,70 @@ func TestAStoreThatWentBackIsReadAgain(t *testing.T) {
 	}
 }
 
+// TestAnEditBehindAStoreThatWentBackIsServed has a link edited that nobody has asked for since the store went back behind five of its versions.
+func TestAnEditBehindAStoreThatWentBackIsServed(t *testing.T) {
+	for _, noticed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("noticed %v", noticed), func(t *testing.T) {
+			c := startCluster(t, 2, true)
+			c.edit(0, "a", 1)
+			kept := makeLink("a", 1)
+			for version := uint64(2); version <= 5; version++ {
+				c.edit(0, "a", version)
+			}
+			for _, a := range c.instances {
+				until(t, "the edits arrive", func() bool { return target(a, "a") == "https://example.com/a/5" })
+				polls := a.feed.polls.Load()
+				until(t, "the log is read up to them", func() bool { return a.feed.polls.Load() > polls+1 })
+			}
+			c.goBack(1, kept)
+			notice := func() {
+				for _, a := range c.instances {
+					until(t, "it is noticed", func() bool { return a.feed.regressions.Load() > 0 })
+					polls := a.feed.polls.Load()
+					until(t, "the log is read on", func() bool { return a.feed.polls.Load() > polls+2 })
+				}
+			}
+			if noticed {
+				notice()
+			}
+			l := kept
+			l.Version, l.Target = 2, "https://example.com/again"
+			c.store.set(l)
+			c.instances[0].Announce(context.Background(), l, c.log.add(engine.Change{Link: l.ID, Key: l.Key(), Version: 2}))
+			if !noticed {
+				notice()
+			}
+			for i, a := range c.instances {
+				if got := target(a, "a"); got != l.Target {
+					t.Errorf("the first visitor of instance %d is led to %s, want %s", i, got, l.Target)
+				}
+			}
+		})
+	}
+}
+
+// TestAnEditMadeAgainIsToldApart has the store lose an edit, and the same instance make the next one of the link, before the log is read again.
+func TestAnEditMadeAgainIsToldApart(t *testing.T) {
+	c := startCluster(t, 1, false)
+	a := c.instances[0]
+	set := func(version uint64, target string, at int64) {
+		l := makeLink("a", version)
+		l.Target = target
+		c.store.set(l)
+		a.Announce(context.Background(), l, c.log.add(engine.Change{Link: l.ID, Key: l.Key(), Version: version, At: at}))
+	}
+	set(1, "https://example.com/kept", 1)
+	set(2, "https://example.com/lost", 2)
+	until(t, "the edit is served", func() bool { return target(a, "a") == "https://example.com/lost" })
+	polls := a.feed.polls.Load()
+	until(t, "the log is read up to it", func() bool { return a.feed.polls.Load() > polls+1 })
+	c.log.mu.Lock()
+	c.log.changes = c.log.changes[:1:1]
+	c.log.mu.Unlock()
+	set(2, "https://example.com/again", 3)
+	until(t, "the edit that was made again is served", func() bool { return target(a, "a") == "https://example.com/again" })
+}
+
 // TestAnEditThatOnlyTheBusToldOfIsMissed holds that a change is missed in the log that has not been read up to it.
 func TestAnEditThatOnlyTheBusToldOfIsMissed(t *testing.T) {
 	first, told := engine.Change{ID: 1, Link: 1, Version: 1}, engine.Change{ID: 3, Link: 2, Version: 7}

@@ -64,6 +64,7 @@ type lease struct {
 	shard *stage.Mailbox[shardMessage]
 	link  engine.LinkID
 	ref   table.BudgetRef // of the account that asks
+	era   uint32          // of the shard
 	need  int64           // visitors who wait
 	want  int64
 }
@@ -72,6 +73,7 @@ type lease struct {
 type leaseResult struct {
 	link      engine.LinkID
 	ref       table.BudgetRef // of the account that asked
+	era       uint32          // of the shard when it asked
 	n         int64
 	elsewhere bool
 	err       error
@@ -364,7 +366,7 @@ func (l *loader) lease(ask *lease) {
 }
 
 func answerLease(ask *lease, got engine.VisitLease, err error) {
-	ask.shard.Post(shardMessage{kind: kindLeased, leased: &leaseResult{link: ask.link, ref: ask.ref, n: got.Visits, elsewhere: got.Elsewhere, err: err}})
+	ask.shard.Post(shardMessage{kind: kindLeased, leased: &leaseResult{link: ask.link, ref: ask.ref, era: ask.era, n: got.Visits, elsewhere: got.Elsewhere, err: err}})
 }
 
 // giveBack returns visits to the store.

@@ -26,8 +26,11 @@ var errAmbiguous = errors.New("the answer of the store was lost, and then anothe
 func (w *writer) rename() error {
 	old := w.cfg.Journal.Node()
 	from := w.positions
-	if from == nil { // fenced off at the start: nothing of this process is stored
+	if from == nil { // fenced off before it had begun: nothing behind where the present name's clicks begin is stored
 		from = make([]engine.Position, w.cfg.Journal.Lanes())
+		for lane := range from {
+			from[lane] = w.cfg.Names.From(lane)
+		}
 	}
 	if len(w.attempt) > 0 {
 		for _, c := range w.clicks {

@@ -18,6 +18,8 @@ type nodesStore struct {
 	lanes map[engine.NodeID]map[int]engine.Position
 	// after runs behind each batch, with the lock held; its error is the answer.
 	after func(b *engine.ClickBatch) error
+	// before is called with the lock.
+	before func(b *engine.ClickBatch) error
 }
 
 func newNodesStore() *nodesStore {
@@ -37,6 +39,11 @@ func (s *nodesStore) Checkpoints(_ context.Context, node engine.NodeID) (map[int
 func (s *nodesStore) WriteClicks(_ context.Context, b *engine.ClickBatch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.before != nil {
+		if err := s.before(b); err != nil {
+			return err
+		}
+	}
 	for _, m := range b.Moves {
 		if s.lanes[b.Node][m.Lane] != m.From {
 			return fmt.Errorf("lane %d: %w", m.Lane, engine.ErrFenced)
@@ -192,5 +199,46 @@ func TestAStoreThatWentBackIsBroughtUpAgain(t *testing.T) {
 	})
 	if j.Node() != "own" {
 		t.Errorf("the node is %s, want its own name", j.Node())
+	}
+}
+
+// TestANameWhoseBeginningComesTrueLateIsLeftWhereItBegan loses the answer to a new name's first checkpoints, which the store carries out later:
+// what was stored under the first name is not stored again under the third.
+func TestANameWhoseBeginningComesTrueLateIsLeftWhereItBegan(t *testing.T) {
+	const clicks = 20
+	store := newNodesStore()
+	journal := &renamedJournal{fakeJournal: newFakeJournal(1), name: "n"}
+	for i := range clicks / 2 {
+		journal.append(0, engine.Click{Link: engine.LinkID(i + 1)})
+	}
+	lost := errors.New("connection lost")
+	var late []engine.LaneMove // under the second name
+	store.before = func(b *engine.ClickBatch) error {
+		if b.Node != "n+" || len(b.Clicks) > 0 {
+			return nil
+		}
+		if late == nil {
+			late = b.Moves
+			return lost
+		}
+		// It comes true now, before the second try.
+		store.lanes[b.Node] = map[int]engine.Position{}
+		for _, m := range late {
+			store.lanes[b.Node][m.Lane] = m.To
+		}
+		store.before = nil
+		return nil
+	}
+	a := named(t, store, journal, nil)
+	until(t, "the first clicks are stored", func() bool { return len(store.clicks()) == clicks/2 })
+	until(t, "the writer rests", func() bool { return a.Stats().Writer.Lag == 0 })
+	store.move("n", 0, 1<<40) // another process
+	for i := range clicks / 2 {
+		journal.append(0, engine.Click{Link: engine.LinkID(clicks/2 + i + 1)})
+	}
+	until(t, "all clicks are stored", func() bool { return len(store.clicks()) >= clicks })
+	until(t, "the third name is taken", func() bool { return journal.Node() == "n++" })
+	if n := len(store.clicks()); n != clicks {
+		t.Errorf("%d clicks are stored, want %d", n, clicks)
 	}
 }

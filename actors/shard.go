@@ -26,6 +26,9 @@ type shard struct {
 	unsent   []engine.Key           // not handed to the loader yet; one that is no longer among waiting need not be
 	trusted  int64                  // what is stamped with an earlier second is distrusted
 	accounts map[engine.LinkID]*account
+	// returning is when visits of a link were last given back; swept with the accounts.
+	returning map[engine.LinkID]time.Time
+	era       uint32 // of the store: another one since it went back in time
 
 	admitted atomic.Int64 // visitors waiting for this shard
 	sheds    atomic.Int64
@@ -65,8 +68,17 @@ type shardMessage struct {
 	leased *leaseResult  // leased
 	then   func()        // changed, release: called when it is in force, on the actor's goroutine
 
-	regressed bool // distrust: the store went back in time
+	doubt doubt // distrust
 }
+
+// doubt is why what is published is not trusted any more.
+type doubt uint8
+
+const (
+	doubtMissed    doubt = iota // changes may have been missed
+	doubtHearsay                // another instance knows of a change that the store does not have
+	doubtRegressed              // the store went back in time: what this instance has seen in it is not there any more
+)
 
 type messageKind uint8
 
@@ -97,7 +109,7 @@ func newShard(id int, cfg *Config, ask func(loaderMessage) bool) *shard {
 	return &shard{
 		id: id, cfg: cfg, ask: ask,
 		table:   table.New(table.Config{BytesMax: cfg.CacheBytes / int64(cfg.Shards), TTL: uint32(cfg.CacheTTL / time.Second), Epoch: cfg.Now().Unix() - epochSlack}),
-		budgets: &table.Budgets{}, waiting: map[engine.Key]*lookup{}, accounts: map[engine.LinkID]*account{},
+		budgets: &table.Budgets{}, waiting: map[engine.Key]*lookup{}, accounts: map[engine.LinkID]*account{}, returning: map[engine.LinkID]time.Time{},
 	}
 }
 
@@ -128,7 +140,7 @@ func (s *shard) Receive(m shardMessage) {
 	case kindRefund:
 		s.refund(m.id)
 	case kindDistrust:
-		s.distrust(m.regressed)
+		s.distrust(m.doubt)
 	case kindSweep:
 		s.sweepAccounts()
 	case kindRelease:
@@ -156,7 +168,7 @@ func (s *shard) Failed(m shardMessage) {
 		s.doubt(m.change)
 		m.then()
 	case kindDistrust:
-		s.distrust(m.regressed)
+		s.distrust(m.doubt)
 	case kindRelease:
 		defer m.then()
 		s.releaseAll()
@@ -248,9 +260,19 @@ func (s *shard) fail(key engine.Key) {
 	}
 }
 
-// retryLater has a published entry served as it is while it can't be read, and read again soon.
+// retryLater has a published entry served as it is while it can't be read, and read again soon. One that is distrusted stays so.
 func (s *shard) retryLater(key engine.Key) {
-	s.table.Restamp(key, s.now()-int64(s.cfg.CacheTTL/time.Second)+staleRetry)
+	at := s.now() - int64(s.cfg.CacheTTL/time.Second) + staleRetry
+	if s.table.Distrusted(key) {
+		at = min(at, s.trusted-1)
+	}
+	s.table.Restamp(key, at)
+}
+
+// knows reports whether a version of a link, or a later one, is published. What is distrusted does not count: the store may have gone back behind it.
+func (s *shard) knows(c engine.Change) bool {
+	e, ok := s.table.Get(c.Key)
+	return ok && !e.Missing() && e.Version() >= c.Version && !s.table.Distrusted(c.Key)
 }
 
 // loaded publishes what a batch brought and answers its waiters.
@@ -319,24 +341,33 @@ func (s *shard) publish(key engine.Key, link *engine.Link, second int64) {
 }
 
 // distrust has all that is published read again when it is asked for, and all that is being read, too: changes before this
-// moment may have been missed. Where the store went back in time, accounts end, too: their visits were taken of a state that is no more, and
-// the number of a link that is lost may be another's.
-func (s *shard) distrust(regressed bool) {
+// moment may have been missed. Where the store went back in time, accounts end, too, as the number of a link that is lost may be another's. Their
+// visits are not given back where they were surely leased in a state that is no more: the store has granted others in their place.
+func (s *shard) distrust(why doubt) {
 	// Stamps are whole seconds: what was read within this one may be from before.
 	s.trusted = s.now() + 1
 	s.table.Distrust(s.trusted)
 	for _, l := range s.waiting {
 		l.distrusted = true
-		if regressed {
+		if why != doubtMissed {
 			l.leastVersion = 0 // which may never come again
 		}
 	}
-	if !regressed {
+	if why == doubtMissed {
 		return
+	}
+	if why == doubtRegressed {
+		s.era++
 	}
 	for id, a := range s.accounts {
 		s.table.Remove(a.key)
-		for _, w := range s.close(id) {
+		var waiters []waiter
+		if why == doubtRegressed {
+			waiters = s.forfeit(id)
+		} else {
+			waiters = s.close(id)
+		}
+		for _, w := range waiters {
 			s.lookup(a.key, w)
 		}
 	}
@@ -346,13 +377,11 @@ func (s *shard) distrust(regressed bool) {
 // published only in place of an older one: where there is none, a newer change may have taken it away.
 func (s *shard) changed(c engine.Change, link *engine.Link) {
 	s.expect(c)
-	e, ok := s.table.Get(c.Key)
-	known := ok && !e.Missing()
-	if known && e.Version() >= c.Version {
+	if s.knows(c) {
 		return
 	}
 	waiters := s.close(c.Link)
-	if known && link != nil {
+	if e, ok := s.table.Get(c.Key); ok && !e.Missing() && e.Version() < c.Version && link != nil {
 		s.publish(c.Key, link, s.now())
 	} else {
 		s.table.Remove(c.Key)
@@ -365,7 +394,7 @@ func (s *shard) changed(c engine.Change, link *engine.Link) {
 // doubt takes away what a change that could not be handled may have made old. A link that is published in its new state stays, as the store
 // may not answer now; with a budget it goes all the same, as its account may be half made.
 func (s *shard) doubt(c engine.Change) {
-	if e, ok := s.table.Get(c.Key); ok && !e.Missing() && e.Version() >= c.Version {
+	if e, _ := s.table.Get(c.Key); s.knows(c) {
 		if _, budgeted := e.Budget(); !budgeted {
 			return
 		}

@@ -267,7 +267,6 @@ func (w *writer) read() (batch *engine.ClickBatch, full bool, err error) {
 			return nil, false, fmt.Errorf("read lane %d: %w", lane, err)
 		}
 	}
-	w.first = (w.first + 1) % lanes
 	w.clicks = batch.Clicks
 	w.hold(batch.Clicks)
 	for lane, to := range moved {
@@ -305,6 +304,7 @@ func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed 
 		w.batchMax = max(w.batchMax/2, min(w.cfg.BatchMax, batchLeast))
 		return false, fmt.Errorf("write a batch of %d clicks: %w", len(batch.Clicks), err)
 	}
+	w.first = (w.first + 1) % len(w.positions) // only now: a search for a refused click has to meet it again
 	w.batches.Add(1)
 	w.rows.Add(int64(len(batch.Clicks)))
 	w.time.Observe(time.Since(start))

@@ -139,6 +139,45 @@ func TestRefusedClicksAreSetAsideAndTheOthersStored(t *testing.T) {
 	}
 }
 
+// TestARefusedClickIsFoundWhileOthersCome has more clicks come on all other lanes with each batch that is tried.
+func TestARefusedClickIsFoundWhileOthersCome(t *testing.T) {
+	const lanes, tries = 16, 500
+	store, journal := newFakeStore(), newFakeJournal(lanes)
+	refusal := &engine.RejectedError{Err: errors.New("does not fit")}
+	next, tried := engine.LinkID(1000), 0
+	found := make(chan struct{})
+	store.onWrite = func(b *engine.ClickBatch) (bool, error) {
+		select {
+		case <-found:
+			return true, nil
+		default:
+		}
+		if tried++; tried == tries {
+			t.Errorf("the click was not found in %d batches", tries)
+			return true, nil
+		}
+		if tried < tries {
+			for lane := 1; lane < lanes; lane++ {
+				next++
+				journal.append(lane, engine.Click{Link: next})
+			}
+		}
+		for _, c := range b.Clicks {
+			if c.Link == 1 && tried < tries {
+				return false, refusal
+			}
+		}
+		return true, nil
+	}
+	for i := 1; i <= 64; i++ {
+		journal.append(0, engine.Click{Link: engine.LinkID(i)})
+	}
+	a := start(t, store, journal, func(c *Config) {
+		c.SetAside = func(engine.Click, error) error { close(found); return nil }
+	})
+	until(t, "all clicks are stored", func() bool { return len(store.clicks()) > 62 && a.Stats().Writer.Lag == 0 })
+}
+
 func TestAnotherWriterOfThisNodeIsFencedOff(t *testing.T) {
 	store, journal := newFakeStore(), newFakeJournal(1)
 	a := start(t, store, journal, func(c *Config) { c.Shards = 1 })

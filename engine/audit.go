@@ -82,6 +82,7 @@ type Change struct {
 	Key     Key
 	Version uint64
 	Origin  NodeID // who took the edit
+	At      int64  // when, Unix microseconds; 0: not known, as of what the bus tells
 }
 
 // Propagation is how far an edit had got when it was answered.

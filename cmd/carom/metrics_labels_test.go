@@ -15,7 +15,7 @@ func closed() map[string]*regexp.Regexp {
 		"method": "any|GET|POST|PUT|PATCH|DELETE", "route": `\((?:none|method)\)|/(?:[a-z.]+|\{id\})?(?:/(?:[a-z.]+|\{id\}))*`, "status": "pass|warn|fail|[1-5][0-9]{2}",
 		"outcome": "redirect|not_found|inactive|expired|exhausted|unavailable|shed", "limiter": "api|writes|unknown|redirects",
 		"part": "store|journal|actors|writer|feed|bus", "actor": "shard|loader|writer|feed|rates", "reason": "full|disk|error|closed",
-		"store": "sqlite|postgres", "pool": "queries|writer", "version": ".+", "revision": ".*", "go": `go1\.\S+`, "le": `[0-9.e+-]+|\+Inf`,
+		"store": "sqlite|postgres", "pool": "queries|lookups|scans|writer", "version": ".+", "revision": ".*", "go": `go1\.\S+`, "le": `[0-9.e+-]+|\+Inf`,
 	} {
 		sets[label] = regexp.MustCompile(`^(?:` + pattern + `)$`)
 	}

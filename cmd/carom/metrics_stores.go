@@ -60,7 +60,7 @@ func storeMetrics() []family {
 		}
 	}
 	return []family{
-		gauge("carom_store_connections", "Connections of a pool; the store is postgres or sqlite.", pool, each(func(p *engine.PoolStats) float64 { return float64(p.Open) })),
+		gauge("carom_store_connections", "Connections of a pool; the store is postgres or sqlite. queries: reads and edits, in SQLite reads; lookups: of links and keys in SQLite; scans: places for searches, figures and clicks among the queries in Postgres; writer: clicks.", pool, each(func(p *engine.PoolStats) float64 { return float64(p.Open) })),
 		gauge("carom_store_connections_busy", "Of them, those in use.", pool, each(func(p *engine.PoolStats) float64 { return float64(p.Busy) })),
 		gauge("carom_store_connections_max", "How many there may be.", pool, each(func(p *engine.PoolStats) float64 { return float64(p.Max) })),
 		counter("carom_store_connections_opened_total", "Connections that were made (Postgres).", pool, each(func(p *engine.PoolStats) float64 { return float64(p.Opened) })),

@@ -227,6 +227,13 @@ func (t *Table) clear(x *index, i uint64) {
 // Distrust makes every entry stale that was read from the store before now (Unix seconds).
 func (t *Table) Distrust(now int64) { t.distrust.Store(t.second(now)) }
 
+// Distrusted reports, for the writer, whether the entry of key is stale because of Distrust.
+func (t *Table) Distrusted(key engine.Key) bool {
+	x := t.index.Load()
+	i, e := t.find(x, key.Hash(), key.Domain, []byte(key.Code))
+	return !e.IsZero() && x.stamps[i].Load()>>stampShift < t.distrust.Load()
+}
+
 // write copies an entry into the current chunk, making room first, and returns its place.
 func (t *Table) write(entry []byte) (seq uint32, offset int) {
 	if t.current == nil || t.current.used+len(entry) > len(t.current.data) {

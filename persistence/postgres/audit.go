@@ -38,7 +38,7 @@ func appendEvents(ctx context.Context, tx pgx.Tx, by engine.Author, events []eve
 	befores, afters := make([]*string, n), make([]string, n)
 	for i := range events {
 		e := &events[i]
-		c := engine.Change{Link: e.link.ID, Key: e.link.Key(), Version: e.link.Version, Origin: by.Origin}
+		c := engine.Change{Link: e.link.ID, Key: e.link.Key(), Version: e.link.Version, Origin: by.Origin, At: by.At.UnixMicro()}
 		after, err := encodeState(&e.link)
 		if err != nil {
 			return nil, err
@@ -85,7 +85,7 @@ func encodeState(l *engine.Link) (string, error) {
 // LinkAudit reads a link's history.
 func (s *Store) LinkAudit(ctx context.Context, id engine.LinkID, after engine.AuditID, limit int) ([]engine.AuditEvent, error) {
 	var events []engine.AuditEvent
-	err := s.read(ctx, "read a link's history", func(ctx context.Context, conn *pgx.Conn) error {
+	err := s.readMuch(ctx, "read a link's history", func(ctx context.Context, conn *pgx.Conn) error {
 		events = events[:0]
 		err := scan(ctx, conn, func(rows pgx.Rows) error {
 			e := engine.AuditEvent{Link: id}
@@ -141,13 +141,15 @@ func (s *Store) ChangesSince(ctx context.Context, after engine.AuditID, limit in
 			var c engine.Change
 			var id, link, domain, version int64
 			var origin string
-			if err := rows.Scan(&id, &link, &domain, &c.Key.Code, &version, &origin); err != nil {
+			var at time.Time
+			if err := rows.Scan(&id, &link, &domain, &c.Key.Code, &version, &origin, &at); err != nil {
 				return err
 			}
 			c.ID, c.Link, c.Key.Domain, c.Version, c.Origin = engine.AuditID(id), engine.LinkID(link), engine.DomainID(domain), uint64(version), engine.NodeID(origin)
+			c.At = at.UnixMicro()
 			changes = append(changes, c)
 			return nil
-		}, "SELECT id, link_id, domain_id, code, version, origin FROM audit_events WHERE id > $1 ORDER BY id LIMIT $2",
+		}, "SELECT id, link_id, domain_id, code, version, origin, at FROM audit_events WHERE id > $1 ORDER BY id LIMIT $2",
 			int64(after), pageSize(limit))
 	})
 	if err != nil {

@@ -36,6 +36,15 @@ func (s *Store) read(ctx context.Context, step string, fn func(context.Context, 
 	return s.readFrom(ctx, s.pool, step, fn)
 }
 
+// readMuch is read for what may take long, as searches and figures do. It leaves half of the pool to look-ups and edits.
+func (s *Store) readMuch(ctx context.Context, step string, fn func(context.Context, *pgx.Conn) error) error {
+	if err := s.scans.enter(ctx); err != nil {
+		return s.wrap(step, err)
+	}
+	defer s.scans.leave()
+	return s.read(ctx, step, fn)
+}
+
 func (s *Store) readFrom(ctx context.Context, pool *pgxpool.Pool, step string, fn func(context.Context, *pgx.Conn) error) error {
 	ctx, leave := s.enter(ctx, s.cfg.QueryTimeout)
 	defer leave()

@@ -28,7 +28,7 @@ func (s *Store) Clicks(ctx context.Context, q engine.ClickQuery) ([]engine.Store
 	text := `SELECT c.id, c.link_id, coalesce(l.code, ''), c.at, c.visitor, c.status, c.flags, c.address, c.user_agent, c.referrer, c.language
 		FROM (SELECT * FROM clicks ` + f.where() + ` ORDER BY id LIMIT ` + f.arg(pageSize(q.Limit)) + `) c LEFT JOIN links l ON l.id = c.link_id ORDER BY c.id`
 	var clicks []engine.StoredClick
-	err := s.read(ctx, "read clicks", func(ctx context.Context, conn *pgx.Conn) error {
+	err := s.readMuch(ctx, "read clicks", func(ctx context.Context, conn *pgx.Conn) error {
 		clicks = clicks[:0]
 		if q.Link != 0 {
 			if err := mustExist(ctx, conn, q.Link); err != nil {

@@ -61,8 +61,8 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 		// A fresh connection for the next batch, whatever it was: this one may have an answer under way that nobody waits for.
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		_ = conn.Conn().Close(bye) // it is given up; the server rolls back what it finds
-		if sqlState(err) == queryCanceled {
+		_ = conn.Conn().Close(bye)                                                      // it is given up; the server rolls back what it finds
+		if sqlState(err) == queryCanceled || errors.Is(err, context.DeadlineExceeded) { // the latter where the URL has a timeout of its own
 			s.endStalledCopies(ctx)
 		}
 		if refusedContent(err) {

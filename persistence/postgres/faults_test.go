@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -278,6 +280,7 @@ func TestAWriterThatStandsStillIsNotWaitedFor(t *testing.T) {
 	if err := proxy.Blackhole(); err != nil {
 		t.Fatal(err)
 	}
+	bystanders := startBystanders(t, url)
 	for other.stored == 0 {
 		if err := other.step(t.Context(), small); err != nil {
 			t.Fatal(err)
@@ -288,6 +291,11 @@ func TestAWriterThatStandsStillIsNotWaitedFor(t *testing.T) {
 	}
 	if other.errors == 0 {
 		t.Error("the other writer did not have to wait, so the test shows nothing")
+	}
+	for name, goesOn := range bystanders {
+		if err := goesOn(); err != nil {
+			t.Errorf("%s was ended, too: %v", name, err)
+		}
 	}
 	proxy.Heal(t.Context())
 	<-done
@@ -304,6 +312,68 @@ func TestAWriterThatStandsStillIsNotWaitedFor(t *testing.T) {
 	if err := watcher.QueryRow(t.Context(), "SELECT count(*) FROM clicks").Scan(&rows); err != nil || rows != lost.stored+other.stored || lost.stored != large {
 		t.Errorf("%d rows (%v) of %d and %d clicks", rows, err, lost.stored, other.stored)
 	}
+}
+
+// startBystanders opens sessions of the same role that have to do with a COPY of clicks and are in nobody's way, and returns what each does to
+// go on.
+func startBystanders(t *testing.T, url string) map[string]func() error {
+	t.Helper()
+	const nothing = "COPY clicks (id, link_id, at, visitor, status, flags, address) FROM STDIN"
+	idle := connect(t, url)
+	if _, err := idle.PgConn().CopyFrom(t.Context(), strings.NewReader(""), nothing); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := connect(t, database(t))
+	rest, writer := io.Pipe()
+	copied := make(chan error, 1)
+	go func() {
+		_, err := elsewhere.PgConn().CopyFrom(t.Context(), rest, nothing)
+		copied <- err
+	}()
+	return map[string]func() error{
+		"a session that has copied": func() error { return idle.Ping(t.Context()) },
+		"a writer to another database": func() error {
+			writer.Close()
+			return <-copied
+		},
+	}
+}
+
+// TestLookUpsDoNotWaitBehindSearches has more searches under way than there are connections.
+func TestLookUpsDoNotWaitBehindSearches(t *testing.T) {
+	t.Parallel()
+	url := database(t)
+	s := open(t, postgres.Config{URL: url, PoolMax: 2})
+	holder := connect(t, url)
+	tx, err := holder.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE link_totals"); err != nil { // which look-ups don't need
+		t.Fatal(err)
+	}
+	var searches sync.WaitGroup
+	for range 4 {
+		searches.Go(func() {
+			_, _ = s.ListLinks(t.Context(), engine.LinkQuery{Domain: engine.DefaultDomain, Sort: engine.SortNewest, Limit: 10})
+		})
+	}
+	watcher := connect(t, url)
+	for waiting := 0; waiting == 0; {
+		err := watcher.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if _, err := s.LoadLinks(t.Context(), []engine.Key{{Domain: engine.DefaultDomain, Code: "abc"}}); err != nil {
+			t.Errorf("LoadLinks beside searches = %v", err)
+		}
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	searches.Wait()
 }
 
 func TestBlackHoleInTheMiddleOfABatch(t *testing.T) {

@@ -63,7 +63,7 @@ func (s *Store) ListLinks(ctx context.Context, q engine.LinkQuery) (engine.LinkP
 	text := "SELECT " + linkColumns + ", coalesce(t.clicks, 0) FROM (SELECT * FROM links l " + page.where() + " ORDER BY " + by.by +
 		" LIMIT " + page.arg(int64(limit+1)) + ") l LEFT JOIN link_totals t ON t.link_id = l.id ORDER BY " + by.by
 	var out engine.LinkPage
-	err := s.read(ctx, "list links", func(ctx context.Context, conn *pgx.Conn) error {
+	err := s.readMuch(ctx, "list links", func(ctx context.Context, conn *pgx.Conn) error {
 		out = engine.LinkPage{Links: make([]engine.Link, 0, limit+1)}
 		if q.Total {
 			if err := conn.QueryRow(ctx, "SELECT count(*) FROM links l "+all.where(), all.args...).Scan(&out.Total); err != nil {

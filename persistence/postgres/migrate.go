@@ -21,7 +21,7 @@ const (
 	schemaTable = "schema_versions"
 	// migrateTimeout leaves room for a migration that rewrites a table.
 	migrateTimeout = 10 * time.Minute
-	// busyTries of busyInterval, and a second's wait for the lock, is how long a table that is in use is waited for, as beside a backup.
+	// busyTries of busyInterval is how long a table that is in use is waited for, as beside a backup.
 	busyTries    = 30
 	busyInterval = time.Second
 	// lockTries of lockInterval seconds each is how long an instance waits for another one's migration.
@@ -29,12 +29,15 @@ const (
 )
 
 // Migrate applies the migrations that the database does not have, under a lock that all instances take. Migrations are applied
-// one transaction each. One that needs a table that others use waits a second for it, as whoever uses the table next waits behind the migration,
-// lets them go first, and tries again.
+// one transaction each. One that needs a table that others use waits a tenth of a second for it, as whoever uses the table next waits behind the
+// migration, lets them go first, and tries again.
 func (s *Store) Migrate(ctx context.Context) error {
 	return s.withMigrations(ctx, func(ctx context.Context, p *goose.Provider) error {
 		for try := 1; ; try++ {
 			results, err := p.Up(ctx)
+			if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+				results = partial.Applied
+			}
 			for _, r := range results {
 				s.log.Info("store migrated", "version", r.Source.Version, "duration", r.Duration)
 			}

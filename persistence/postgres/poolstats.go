@@ -8,7 +8,7 @@ import (
 
 // PoolStats reads the figures of the store's pools.
 func (s *Store) PoolStats() []engine.PoolStats {
-	return []engine.PoolStats{poolStats("queries", s.pool), poolStats("writer", s.writers)}
+	return []engine.PoolStats{poolStats("queries", s.pool), s.scans.stats(), poolStats("writer", s.writers)}
 }
 
 func poolStats(name string, pool *pgxpool.Pool) engine.PoolStats {

@@ -97,6 +97,7 @@ type Store struct {
 	log     *slog.Logger
 	pool    *pgxpool.Pool // reads and edits
 	writers *pgxpool.Pool // batches of clicks and their checkpoints
+	scans   *scans        // long reads among those of pool
 	backlog backlog       // of rollups that are deltas
 	doubted sync.Map      // engine.LinkID: links of which a sealed day was found older than its hours
 	// deltasFrom is how many rollups make a batch large; written once.
@@ -130,7 +131,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, deltasFrom: deltasFrom, backlog: backlog{enough: foldEntries}}
+	s := &Store{cfg: cfg, log: cfg.Logger, deltasFrom: deltasFrom, scans: newScans(max(cfg.PoolMax/2, 1)), backlog: backlog{enough: foldEntries}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

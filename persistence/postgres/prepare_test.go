@@ -218,7 +218,7 @@ func TestMigrationsWaitNotInFrontOfOthers(t *testing.T) {
 			own[string(m[1])] = true
 		}
 		for _, m := range changed.FindAllSubmatch(text, -1) {
-			if !own[string(m[1])] && !bytes.Contains(text, []byte("SET LOCAL lock_timeout = '1s';")) {
+			if !own[string(m[1])] && !bytes.Contains(text, []byte("SET LOCAL lock_timeout = '100ms';")) {
 				t.Errorf("%s changes %s and has no SET LOCAL lock_timeout", file, m[1])
 			}
 		}

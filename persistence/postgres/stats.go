@@ -17,7 +17,7 @@ import (
 // third one is needed while a sealed day is not to be believed.
 func (s *Store) Stats(ctx context.Context, q engine.StatsQuery) (engine.Stats, error) {
 	var stats engine.Stats
-	err := s.read(ctx, "read figures", func(ctx context.Context, conn *pgx.Conn) error {
+	err := s.readMuch(ctx, "read figures", func(ctx context.Context, conn *pgx.Conn) error {
 		f, err := openFigures(ctx, conn, q.Link)
 		if err != nil {
 			return err

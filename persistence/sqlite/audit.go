@@ -31,7 +31,7 @@ func (s *Store) appendEvents(ctx context.Context, tx *sql.Tx, by engine.Author, 
 	for i := range events {
 		e := &events[i]
 		changes[i] = engine.Change{
-			ID: engine.AuditID(first + int64(i)), Link: e.link.ID, Key: e.link.Key(), Version: e.link.Version, Origin: by.Origin,
+			ID: engine.AuditID(first + int64(i)), Link: e.link.ID, Key: e.link.Key(), Version: e.link.Version, Origin: by.Origin, At: by.At.UnixMicro(),
 		}
 		for j, l := range []*engine.Link{e.before, &e.link} {
 			if l == nil {
@@ -121,12 +121,12 @@ func (s *Store) ChangesSince(ctx context.Context, after engine.AuditID, limit in
 	var changes []engine.Change
 	err = query(ctx, s.reader, func(rows *sql.Rows) error {
 		var c engine.Change
-		if err := rows.Scan(&c.ID, &c.Link, &c.Key.Domain, &c.Key.Code, &c.Version, &c.Origin); err != nil {
+		if err := rows.Scan(&c.ID, &c.Link, &c.Key.Domain, &c.Key.Code, &c.Version, &c.Origin, &c.At); err != nil {
 			return err
 		}
 		changes = append(changes, c)
 		return nil
-	}, "SELECT id, link_id, domain_id, code, version, origin FROM audit_events WHERE id > ? ORDER BY id LIMIT ?", int64(after), pageSize(limit))
+	}, "SELECT id, link_id, domain_id, code, version, origin, at FROM audit_events WHERE id > ? ORDER BY id LIMIT ?", int64(after), pageSize(limit))
 	if err != nil {
 		return nil, s.wrap("read the change log", err)
 	}

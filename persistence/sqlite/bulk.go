@@ -58,7 +58,7 @@ func (b *bulk) exec(ctx context.Context, tx *sql.Tx, n int, row func(args []any,
 
 // statements are those that run often, prepared once. Read-only after Open.
 type statements struct {
-	loadOne, loadMany, codes                                     *sql.Stmt // on the readers; codes is on the writer
+	loadOne, loadMany, codes                                     *sql.Stmt // on the readers of points; codes is on the writer
 	runs, deltas, linkRuns, hours, rollups, totals, links, audit *bulk
 }
 
@@ -68,8 +68,8 @@ func (h *statements) prepare(ctx context.Context, s *Store) error {
 		stmt **sql.Stmt
 		text string
 	}{
-		{s.reader, &h.loadOne, "SELECT " + linkColumns + ", 0 FROM links l WHERE domain_id = ? AND code = ?"},
-		{s.reader, &h.loadMany, selectByCodes},
+		{s.points, &h.loadOne, "SELECT " + linkColumns + ", 0 FROM links l WHERE domain_id = ? AND code = ?"},
+		{s.points, &h.loadMany, selectByCodes},
 		{s.writer, &h.codes, selectByCodes},
 	} {
 		stmt, err := p.db.PrepareContext(ctx, p.text) //nolint:sqlclosecheck // lives as long as its pool, which closes it

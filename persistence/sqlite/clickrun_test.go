@@ -305,6 +305,7 @@ func TestFailedMigrationLeavesTheVersionBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.reader.Close()
+	defer db.points.Close()
 	defer db.writer.Close()
 	provider, err := migrations(db.writer)
 	if err != nil {
@@ -342,7 +343,7 @@ func migrated(t *testing.T, version int64, statements ...string) string {
 			t.Fatal(err)
 		}
 	}
-	for _, db := range []interface{ Close() error }{before.reader, before.writer} {
+	for _, db := range []interface{ Close() error }{before.reader, before.points, before.writer} {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -60,6 +60,7 @@ func (s *Store) WriteClicks(ctx context.Context, b *engine.ClickBatch) error {
 	})
 	if err == nil {
 		s.tellDamaged(damaged)
+		s.trimWAL(ctx)
 	}
 	return err
 }

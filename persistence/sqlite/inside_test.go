@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"bytes"
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -154,5 +156,81 @@ func TestAPanicLeavesTheStoreUsable(t *testing.T) {
 	link.Code = "b"
 	if _, _, err := s.CreateLink(t.Context(), link, engine.Author{}, nil); err != nil {
 		t.Errorf("CreateLink after a panic = %v", err)
+	}
+}
+
+// TestLookUpsDoNotWaitBehindSearches has as many searches under way as there are readers for them.
+func TestLookUpsDoNotWaitBehindSearches(t *testing.T) {
+	s := openInside(t)
+	key := engine.Key{Domain: engine.DefaultDomain, Code: "abc"}
+	if _, _, err := s.CreateLink(t.Context(), engine.Link{Domain: key.Domain, Code: key.Code, Target: "https://example.com/", Active: true, RedirectStatus: 302}, engine.Author{At: time.Now()}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for range s.reader.Stats().MaxOpenConnections {
+		conn, err := s.reader.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	links, err := s.LoadLinks(ctx, []engine.Key{key})
+	if err != nil || len(links) != 1 {
+		t.Errorf("LoadLinks beside searches = %d links, %v, want 1", len(links), err)
+	}
+	if _, err := s.KeyByHash(ctx, engine.HashSecret("x")); engine.ErrorCodeOf(err) != engine.CodeNotFound {
+		t.Errorf("KeyByHash beside searches = %v, want that there is no such key", err)
+	}
+	if err := s.Ping(ctx); err != nil {
+		t.Errorf("Ping beside searches = %v", err)
+	}
+}
+
+// TestWriteAheadLogIsCutOff has readers keep the log from beginning anew, each from before the last one's end.
+func TestWriteAheadLogIsCutOff(t *testing.T) {
+	s := openInside(t)
+	s.walMax = 1 << 20
+	var at engine.Position
+	batch := func() {
+		b := &engine.ClickBatch{Node: "00112233445566778899aabbccddeeff", Moves: []engine.LaneMove{{From: at, To: at + 1}}}
+		at++
+		for i := range 2000 {
+			b.Clicks = append(b.Clicks, engine.Click{At: time.Now().UnixMicro(), Link: engine.LinkID(i + 1), UserAgent: bytes.Repeat([]byte("x"), 200), Status: 302})
+		}
+		if err := s.WriteClicks(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reading := func() *sql.Tx {
+		tx, err := s.reader.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := tx.QueryRowContext(t.Context(), "SELECT count(*) FROM click_runs").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	before := reading()
+	for range 10 {
+		batch()
+		next := reading()
+		if err := before.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		before = next
+	}
+	if u, err := s.Usage(); err != nil || u.WAL <= s.walMax {
+		t.Fatalf("the log has %d bytes (%v), so nothing is shown", u.WAL, err)
+	}
+	if err := before.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	s.walTried = time.Time{}
+	batch()
+	if u, err := s.Usage(); err != nil || u.WAL > s.walMax {
+		t.Errorf("the log has %d bytes (%v) once nobody reads, want at most %d", u.WAL, err, s.walMax)
 	}
 }

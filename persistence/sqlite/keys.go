@@ -75,7 +75,7 @@ func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (engine.APIKey, er
 		return engine.APIKey{}, err
 	}
 	defer leave()
-	k, err := keyBy(ctx, s.reader, "WHERE hash = ?", hash[:])
+	k, err := keyBy(ctx, s.points, "WHERE hash = ?", hash[:])
 	if err != nil {
 		return engine.APIKey{}, s.wrap("find a key", err)
 	}

@@ -8,7 +8,7 @@ import (
 
 // PoolStats reads the figures of the store's pools.
 func (s *Store) PoolStats() []engine.PoolStats {
-	return []engine.PoolStats{poolStats("queries", s.reader), poolStats("writer", s.writer)}
+	return []engine.PoolStats{poolStats("queries", s.reader), poolStats("lookups", s.points), poolStats("writer", s.writer)}
 }
 
 func poolStats(name string, pool *sql.DB) engine.PoolStats {

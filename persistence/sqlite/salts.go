@@ -46,7 +46,7 @@ func (s *Store) saltOnly(ctx context.Context, number int64, salt *[16]byte) (don
 	}
 	defer leave()
 	found, old := false, false
-	err = query(ctx, s.reader, func(rows *sql.Rows) error {
+	err = query(ctx, s.points, func(rows *sql.Rows) error {
 		var day int64
 		var stored []byte
 		err := rows.Scan(&day, &stored)

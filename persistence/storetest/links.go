@@ -29,7 +29,7 @@ func linkRules() []rule {
 			want.Normalize()
 			wantLink(t, "CreateLink", got, want)
 			wantStored(t, s, want)
-			if wantChange := (engine.Change{ID: lastChange(t, s), Link: got.ID, Key: got.Key(), Version: 1, Origin: nodeA}); change != wantChange {
+			if wantChange := (engine.Change{ID: lastChange(t, s), Link: got.ID, Key: got.Key(), Version: 1, Origin: nodeA, At: got.CreatedAt.UnixMicro()}); change != wantChange {
 				t.Errorf("CreateLink: change = %+v, want %+v", change, wantChange)
 			}
 		}},
@@ -150,7 +150,7 @@ func linkRules() []rule {
 			want.Version, want.UpdatedAt = 2, epoch.Add(time.Minute)
 			wantLink(t, "UpdateLink", got, want)
 			wantStored(t, s, want)
-			if wantChange := (engine.Change{ID: lastChange(t, s), Link: l.ID, Key: l.Key(), Version: 2, Origin: nodeA}); change != wantChange {
+			if wantChange := (engine.Change{ID: lastChange(t, s), Link: l.ID, Key: l.Key(), Version: 2, Origin: nodeA, At: want.UpdatedAt.UnixMicro()}); change != wantChange {
 				t.Errorf("UpdateLink: change = %+v, want %+v", change, wantChange)
 			}
 			cleared := update(t, s, l.ID, func(l *engine.Link) { l.ValidSince, l.ValidUntil, l.MaxVisits = time.Time{}, time.Time{}, 0 })
