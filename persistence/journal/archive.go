@@ -106,7 +106,7 @@ func (a *archive) read(slot uint32, limit int, dst []engine.Click, mem *arena, s
 func (a *archive) folderIsGone() bool {
 	f, err := a.disk.open(filepath.Join(filepath.Dir(a.path), nodeName), os.O_RDONLY)
 	if err != nil {
-		return errors.Is(err, os.ErrNotExist)
+		return true
 	}
 	_ = f.Close()
 	return false

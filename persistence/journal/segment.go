@@ -151,10 +151,10 @@ func (s *segment) flushLocked() error {
 	return nil
 }
 
-// dirty reports records that no sync has covered and that one still can.
+// dirty reports records, or a name, that no sync has covered and that one still can.
 func (s *segment) dirty() bool {
 	limit, _ := s.limit()
-	return s.live() && s.slots > 0 && !s.failed.Load() && s.synced.Load() < limit
+	return s.live() && s.slots > 0 && !s.failed.Load() && (s.synced.Load() < limit || s.fresh.Load())
 }
 
 // sync makes the committed records durable. The caller holds a reference.
