@@ -138,12 +138,12 @@ func (s *shard) leased(r *leaseResult) {
 	}
 	now := s.cfg.Now()
 	// The visitors go on waiting: to say "used up" of visits that are on their way to the store, or that another instance holds idle, would be wrong.
-	if r.err == nil && r.n == 0 && now.Sub(s.returning[r.link]) < returnWait {
+	if r.elsewhere && now.After(a.recallAt) && s.recall != nil && s.recall(engine.Change{Link: r.link, Key: a.key}) {
+		a.recallAt = now.Add(exhaustedFor)
 		s.leaseLater(r.link, a)
 		return
 	}
-	if r.elsewhere && now.After(a.recallAt) && s.recall != nil && s.recall(engine.Change{Link: r.link, Key: a.key}) {
-		a.recallAt = now.Add(exhaustedFor)
+	if r.err == nil && r.n == 0 && now.Sub(s.returning[r.link]) < returnWait {
 		s.leaseLater(r.link, a)
 		return
 	}

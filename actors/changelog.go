@@ -16,6 +16,8 @@ const (
 	pollInterval = time.Second
 	pollPage     = 1000
 	pollTimeout  = 5 * time.Second
+	// unsettledMax times in a row the end of the log is looked for again, when the change there is not in it.
+	unsettledMax = 3
 	// heedlessFor after other instances were believed, the log is not missed a change for what they tell: it may be of another database.
 	heedlessFor = 5 * time.Minute
 )
@@ -27,7 +29,9 @@ type polled struct {
 	known   landmarks
 	located bool           // the position was found out, and is at
 	at      engine.AuditID // the log's end, if it was to be found
-	err     error
+	// unsettled: the change at its end was not in the log a moment later, as the store went back in between; or somebody took it out.
+	unsettled bool
+	err       error
 }
 
 // landmarks are changes that have been in the log; nil: none is known. Ids have no gaps and nothing is taken out of the log, so that one that
@@ -85,10 +89,8 @@ func (f *feed) read(located bool, position engine.AuditID) *polled {
 	if err != nil {
 		return &polled{err: fmt.Errorf("read the change log: %w", err)}
 	}
-	if p.located && p.at > 0 && (len(changes) == 0 || changes[0].ID != p.at) {
-		return &polled{err: fmt.Errorf("read the change log: its end, %d, is not in it", p.at)}
-	}
 	p.changes = changes
+	p.unsettled = p.located && p.at > 0 && (len(changes) == 0 || changes[0].ID != p.at)
 	return p
 }
 
@@ -104,6 +106,12 @@ func (f *feed) page(p *polled) {
 	if f.logError.Swap(nil) != nil {
 		f.cfg.Logger.Info("change log is being read again")
 	}
+	if p.unsettled && f.unsettled < unsettledMax {
+		f.unsettled++
+		f.polling = false
+		return // the next tick looks again
+	}
+	f.unsettled = 0
 	switch {
 	case p.located:
 		// What was published before the position was known may be older than it.

@@ -27,6 +27,7 @@ type feed struct {
 	located   bool           // position is known
 	position  engine.AuditID // of the change log: everything up to here has been applied
 	known     landmarks      // by which a log of an earlier state is told
+	unsettled int            // how often in a row the end of the log was not in it
 	astray    doubt          // why the position is to be found anew
 	heedless  time.Time      // until when other instances are not believed that the store went back
 	polling   bool

@@ -28,7 +28,9 @@ type shard struct {
 	accounts map[engine.LinkID]*account
 	// returning is when visits of a link were last given back; swept with the accounts.
 	returning map[engine.LinkID]time.Time
-	era       uint32 // of the store: another one since it went back in time
+	// retries are the codes whose distrusted entries could not be read, and in which second; at most one for each entry.
+	retries map[engine.Key]int64
+	era     uint32 // of the store: another one since it went back in time
 
 	admitted atomic.Int64 // visitors waiting for this shard
 	sheds    atomic.Int64
@@ -109,7 +111,7 @@ func newShard(id int, cfg *Config, ask func(loaderMessage) bool) *shard {
 	return &shard{
 		id: id, cfg: cfg, ask: ask,
 		table:   table.New(table.Config{BytesMax: cfg.CacheBytes / int64(cfg.Shards), TTL: uint32(cfg.CacheTTL / time.Second), Epoch: cfg.Now().Unix() - epochSlack}),
-		budgets: &table.Budgets{}, waiting: map[engine.Key]*lookup{}, accounts: map[engine.LinkID]*account{}, returning: map[engine.LinkID]time.Time{},
+		budgets: &table.Budgets{}, waiting: map[engine.Key]*lookup{}, accounts: map[engine.LinkID]*account{}, returning: map[engine.LinkID]time.Time{}, retries: map[engine.Key]int64{},
 	}
 }
 
@@ -143,6 +145,7 @@ func (s *shard) Receive(m shardMessage) {
 		s.distrust(m.doubt)
 	case kindSweep:
 		s.sweepAccounts()
+		s.sweepRetries()
 	case kindRelease:
 		s.releaseAll()
 		m.then()
@@ -173,7 +176,9 @@ func (s *shard) Failed(m shardMessage) {
 		defer m.then()
 		s.releaseAll()
 	case kindLeased:
-		s.giveBack(m.leased.link, m.leased.take())
+		if n := m.leased.take(); m.leased.era == s.era {
+			s.giveBack(m.leased.link, n)
+		}
 		s.leased(&leaseResult{link: m.leased.link, ref: m.leased.ref, err: errLeaseFailed})
 	case kindLeaseAgain:
 		s.leased(&leaseResult{link: m.id, err: errLeaseFailed})
@@ -260,13 +265,24 @@ func (s *shard) fail(key engine.Key) {
 	}
 }
 
-// retryLater has a published entry served as it is while it can't be read, and read again soon. One that is distrusted stays so.
+// retryLater has a published entry served as it is while it can't be read, and read again in staleRetry. One that is distrusted stays so.
 func (s *shard) retryLater(key engine.Key) {
-	at := s.now() - int64(s.cfg.CacheTTL/time.Second) + staleRetry
 	if s.table.Distrusted(key) {
-		at = min(at, s.trusted-1)
+		s.retries[key] = s.now()
+		return
 	}
-	s.table.Restamp(key, at)
+	s.table.Restamp(key, s.now()-int64(s.cfg.CacheTTL/time.Second)+staleRetry)
+}
+
+// sweepRetries lets what is distrusted and could not be read be asked for again.
+func (s *shard) sweepRetries() {
+	now := s.now()
+	for key, at := range s.retries {
+		if now-at >= staleRetry || now < at {
+			delete(s.retries, key)
+			s.table.Unrefresh(key.Hash(), key.Domain, []byte(key.Code))
+		}
+	}
 }
 
 // knows reports whether a version of a link, or a later one, is published. What is distrusted does not count: the store may have gone back behind it.
@@ -342,7 +358,7 @@ func (s *shard) publish(key engine.Key, link *engine.Link, second int64) {
 
 // distrust has all that is published read again when it is asked for, and all that is being read, too: changes before this
 // moment may have been missed. Where the store went back in time, accounts end, too, as the number of a link that is lost may be another's. Their
-// visits are not given back where they were surely leased in a state that is no more: the store has granted others in their place.
+// visits are not given back where it was this instance's state that is no more: the store may have granted others in their place.
 func (s *shard) distrust(why doubt) {
 	// Stamps are whole seconds: what was read within this one may be from before.
 	s.trusted = s.now() + 1

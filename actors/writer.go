@@ -300,11 +300,12 @@ func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed 
 		if errors.Is(err, engine.ErrFenced) {
 			w.attempt = nil // nothing was stored, but perhaps by an earlier try
 		}
+		w.turn() // what fails in one lane must not keep the others' clicks
 		// It may have been too much for the time that a batch has.
 		w.batchMax = max(w.batchMax/2, min(w.cfg.BatchMax, batchLeast))
 		return false, fmt.Errorf("write a batch of %d clicks: %w", len(batch.Clicks), err)
 	}
-	w.first = (w.first + 1) % len(w.positions) // only now: a search for a refused click has to meet it again
+	w.turn()
 	w.batches.Add(1)
 	w.rows.Add(int64(len(batch.Clicks)))
 	w.time.Observe(time.Since(start))
@@ -319,6 +320,9 @@ func (w *writer) write(ctx context.Context, batch *engine.ClickBatch) (narrowed 
 	}
 	return false, nil
 }
+
+// turn lets another lane be the first. Not while a refused click is searched for, which has to be met again.
+func (w *writer) turn() { w.first = (w.first + 1) % w.cfg.Journal.Lanes() }
 
 // lateness is how long ago the oldest click in hand was.
 func (w *writer) lateness() time.Duration {

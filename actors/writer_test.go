@@ -139,6 +139,32 @@ func TestRefusedClicksAreSetAsideAndTheOthersStored(t *testing.T) {
 	}
 }
 
+// TestALaneThatFailsKeepsTheOthersNot has the clicks of one lane not be stored, for a reason that is not said to be theirs.
+func TestALaneThatFailsKeepsTheOthersNot(t *testing.T) {
+	const lanes, each = 4, 20
+	store, journal := newFakeStore(), newFakeJournal(lanes)
+	mended := make(chan struct{})
+	store.onWrite = func(b *engine.ClickBatch) (bool, error) {
+		select {
+		case <-mended:
+			return true, nil
+		default:
+		}
+		if slices.ContainsFunc(b.Clicks, func(c engine.Click) bool { return c.Link <= each }) {
+			return false, errAway
+		}
+		return true, nil
+	}
+	for i := range lanes * each {
+		journal.append(i/each, engine.Click{Link: engine.LinkID(i + 1)})
+	}
+	start(t, store, journal, func(c *Config) { c.BatchMax = each / 2 })
+	until(t, "the other lanes are stored", func() bool { return len(store.clicks()) == (lanes-1)*each })
+	close(mended)
+	until(t, "all are stored", func() bool { return len(store.clicks()) == lanes*each })
+	wantOnce(t, store, lanes*each)
+}
+
 // TestARefusedClickIsFoundWhileOthersCome has more clicks come on all other lanes with each batch that is tried.
 func TestARefusedClickIsFoundWhileOthersCome(t *testing.T) {
 	const lanes, tries = 16, 500

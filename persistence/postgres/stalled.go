@@ -2,18 +2,23 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// stalledTimeout bounds the question for writers that stand still: where it is this process' own line that is cut, nobody answers it.
+const stalledTimeout = 2 * time.Second
+
 // endStalledCopies ends the sessions of writers that stand still in the middle of a batch's COPY: a process that is stopped, or a host that went
 // away behind a pooler. The server waits for the rest of a COPY without end, by no timeout of ours, and holds the counter of the clicks, which all
 // instances' batches and leases need. Such a writer has given the batch up itself by then, or finds it undone when it goes on, and asks its checkpoint.
 // It is called by whoever's batch ran out of time while it waited, so what has waited for its client for half as long is what stands in the way.
-// Sessions of other roles and of other databases are left alone, and so is a COPY that goes on.
+// Sessions of other roles and of other databases are left alone. A COPY over a line so slow that the others run out of time is ended, too; its
+// writer tries again with half as much.
 func (s *Store) endStalledCopies(ctx context.Context) {
-	ctx, leave := s.enter(context.WithoutCancel(ctx), s.cfg.QueryTimeout)
+	ctx, leave := s.enter(context.WithoutCancel(ctx), stalledTimeout)
 	defer leave()
 	var pids []int32
 	err := s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
