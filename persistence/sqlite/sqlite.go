@@ -24,7 +24,7 @@ import (
 type Config struct {
 	Path       string           // of the database file; its directory is made. Required
 	Logger     *slog.Logger     // nil: no log
-	ReadersMax int              // connections for reading, 1 to 64; 0 means 4
+	ReadersMax int              // connections for lists, figures and clicks, 1 to 64; 0 means 4. Look-ups have some of their own
 	Now        func() time.Time // dates a change whose author has no time; nil means time.Now
 	// ClickRetention is how long clicks are kept, 24 h or more; 0 means for ever. Totals and rollups stay.
 	ClickRetention time.Duration
