@@ -154,6 +154,31 @@ func (c *cluster) goBack(first int, l engine.Link) {
 	c.store.set(l)
 }
 
+// loseVersions has all instances serve the fifth version of a link, takes the store back to the first one, and returns that.
+func (c *cluster) loseVersions(t *testing.T) (kept engine.Link) {
+	t.Helper()
+	kept = makeLink("a", 1)
+	kept.Target = "https://example.com/a/1"
+	for version := range uint64(5) {
+		c.edit(0, kept.Code, version+1)
+	}
+	for _, a := range c.instances {
+		until(t, "the edits arrive", func() bool { return target(a, kept.Code) == "https://example.com/a/5" })
+		polls := a.feed.polls.Load()
+		until(t, "the log is read up to them", func() bool { return a.feed.polls.Load() > polls+1 })
+	}
+	c.goBack(1, kept)
+	return kept
+}
+
+// editAgain gives the link its second version once more, another one than before.
+func (c *cluster) editAgain(l engine.Link) engine.Link {
+	l.Version, l.Target = 2, "https://example.com/again"
+	c.store.set(l)
+	c.instances[0].Announce(context.Background(), l, c.log.add(engine.Change{Link: l.ID, Key: l.Key(), Version: l.Version}))
+	return l
+}
+
 func target(a *Actors, code string) string {
 	return string(resolve(a, code, engine.VisitCounted).Target)
 }
@@ -225,28 +250,14 @@ func TestAStoreThatWentBackIsReadAgain(t *testing.T) {
 	for _, withBus := range []bool{true, false} {
 		t.Run(fmt.Sprintf("bus %v", withBus), func(t *testing.T) {
 			c := startCluster(t, 2, withBus)
-			c.edit(0, "a", 1)
-			kept := makeLink("a", 1)
-			kept.Target = "https://example.com/a/1"
-			for version := uint64(2); version <= 5; version++ {
-				c.edit(0, "a", version)
-			}
-			for _, a := range c.instances {
-				until(t, "the edits arrive", func() bool { return target(a, "a") == "https://example.com/a/5" })
-				polls := a.feed.polls.Load()
-				until(t, "the log is read up to them", func() bool { return a.feed.polls.Load() > polls+1 })
-			}
-			c.goBack(1, kept)
+			kept := c.loseVersions(t)
 			for _, a := range c.instances {
 				until(t, "the state that is kept is served", func() bool { return target(a, "a") == kept.Target })
 				if h := a.feed.health(t.Context()); h.Status != engine.HealthWarn || !strings.Contains(h.Reason, "went back") {
 					t.Errorf("health says %+v, want a warning that the database went back", h)
 				}
 			}
-			l := kept
-			l.Version, l.Target = 2, "https://example.com/again"
-			c.store.set(l)
-			c.instances[0].Announce(context.Background(), l, c.log.add(engine.Change{Link: l.ID, Key: l.Key(), Version: 2}))
+			l := c.editAgain(kept)
 			for _, a := range c.instances {
 				until(t, "an edit behind it is served", func() bool { return target(a, "a") == l.Target })
 			}
@@ -259,17 +270,7 @@ func TestAnEditBehindAStoreThatWentBackIsServed(t *testing.T) {
 	for _, noticed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("noticed %v", noticed), func(t *testing.T) {
 			c := startCluster(t, 2, true)
-			c.edit(0, "a", 1)
-			kept := makeLink("a", 1)
-			for version := uint64(2); version <= 5; version++ {
-				c.edit(0, "a", version)
-			}
-			for _, a := range c.instances {
-				until(t, "the edits arrive", func() bool { return target(a, "a") == "https://example.com/a/5" })
-				polls := a.feed.polls.Load()
-				until(t, "the log is read up to them", func() bool { return a.feed.polls.Load() > polls+1 })
-			}
-			c.goBack(1, kept)
+			kept := c.loseVersions(t)
 			notice := func() {
 				for _, a := range c.instances {
 					until(t, "it is noticed", func() bool { return a.feed.regressions.Load() > 0 })
@@ -280,10 +281,7 @@ func TestAnEditBehindAStoreThatWentBackIsServed(t *testing.T) {
 			if noticed {
 				notice()
 			}
-			l := kept
-			l.Version, l.Target = 2, "https://example.com/again"
-			c.store.set(l)
-			c.instances[0].Announce(context.Background(), l, c.log.add(engine.Change{Link: l.ID, Key: l.Key(), Version: 2}))
+			l := c.editAgain(kept)
 			if !noticed {
 				notice()
 			}

@@ -73,15 +73,6 @@ type shardMessage struct {
 	doubt doubt // distrust
 }
 
-// doubt is why what is published is not trusted any more.
-type doubt uint8
-
-const (
-	doubtMissed    doubt = iota // changes may have been missed
-	doubtHearsay                // another instance knows of a change that the store does not have
-	doubtRegressed              // the store went back in time: what this instance has seen in it is not there any more
-)
-
 type messageKind uint8
 
 const (
@@ -168,7 +159,7 @@ func (s *shard) Failed(m shardMessage) {
 		}
 	case kindChanged:
 		s.expect(m.change)
-		s.doubt(m.change)
+		s.withdraw(m.change)
 		m.then()
 	case kindDistrust:
 		s.distrust(m.doubt)
@@ -265,32 +256,6 @@ func (s *shard) fail(key engine.Key) {
 	}
 }
 
-// retryLater has a published entry served as it is while it can't be read, and read again in staleRetry. One that is distrusted stays so.
-func (s *shard) retryLater(key engine.Key) {
-	if s.table.Distrusted(key) {
-		s.retries[key] = s.now()
-		return
-	}
-	s.table.Restamp(key, s.now()-int64(s.cfg.CacheTTL/time.Second)+staleRetry)
-}
-
-// sweepRetries lets what is distrusted and could not be read be asked for again.
-func (s *shard) sweepRetries() {
-	now := s.now()
-	for key, at := range s.retries {
-		if now-at >= staleRetry || now < at {
-			delete(s.retries, key)
-			s.table.Unrefresh(key.Hash(), key.Domain, []byte(key.Code))
-		}
-	}
-}
-
-// knows reports whether a version of a link, or a later one, is published. What is distrusted does not count: the store may have gone back behind it.
-func (s *shard) knows(c engine.Change) bool {
-	e, ok := s.table.Get(c.Key)
-	return ok && !e.Missing() && e.Version() >= c.Version && !s.table.Distrusted(c.Key)
-}
-
 // loaded publishes what a batch brought and answers its waiters.
 func (s *shard) loaded(r *loadResult) {
 	if r.err != nil {
@@ -356,39 +321,6 @@ func (s *shard) publish(key engine.Key, link *engine.Link, second int64) {
 	s.table.Put(key, link, ref, second)
 }
 
-// distrust has all that is published read again when it is asked for, and all that is being read, too: changes before this
-// moment may have been missed. Where the store went back in time, accounts end, too, as the number of a link that is lost may be another's. Their
-// visits are not given back where it was this instance's state that is no more: the store may have granted others in their place.
-func (s *shard) distrust(why doubt) {
-	// Stamps are whole seconds: what was read within this one may be from before.
-	s.trusted = s.now() + 1
-	s.table.Distrust(s.trusted)
-	for _, l := range s.waiting {
-		l.distrusted = true
-		if why != doubtMissed {
-			l.leastVersion = 0 // which may never come again
-		}
-	}
-	if why == doubtMissed {
-		return
-	}
-	if why == doubtRegressed {
-		s.era++
-	}
-	for id, a := range s.accounts {
-		s.table.Remove(a.key)
-		var waiters []waiter
-		if why == doubtRegressed {
-			waiters = s.forfeit(id)
-		} else {
-			waiters = s.close(id)
-		}
-		for _, w := range waiters {
-			s.lookup(a.key, w)
-		}
-	}
-}
-
 // changed brings the table up to a change. Without the link's new state the entry goes, and the next request reads it. The new state is
 // published only in place of an older one: where there is none, a newer change may have taken it away.
 func (s *shard) changed(c engine.Change, link *engine.Link) {
@@ -407,9 +339,9 @@ func (s *shard) changed(c engine.Change, link *engine.Link) {
 	}
 }
 
-// doubt takes away what a change that could not be handled may have made old. A link that is published in its new state stays, as the store
+// withdraw takes away what a change that could not be handled may have made old. A link that is published in its new state stays, as the store
 // may not answer now; with a budget it goes all the same, as its account may be half made.
-func (s *shard) doubt(c engine.Change) {
+func (s *shard) withdraw(c engine.Change) {
 	if e, _ := s.table.Get(c.Key); s.knows(c) {
 		if _, budgeted := e.Budget(); !budgeted {
 			return
